@@ -1,0 +1,2 @@
+# Build rules of catalog/.
+# SPDX-License-Identifier: ISC

@@ -1,0 +1,2 @@
+# Build rules of common/.
+# SPDX-License-Identifier: ISC

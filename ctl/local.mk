@@ -1,0 +1,2 @@
+# Build rules of ctl/.
+# SPDX-License-Identifier: ISC

@@ -1,0 +1,2 @@
+# Build rules of doc/.
+# SPDX-License-Identifier: ISC

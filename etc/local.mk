@@ -1,0 +1,2 @@
+# Build rules of etc/.
+# SPDX-License-Identifier: ISC

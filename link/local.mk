@@ -1,0 +1,2 @@
+# Build rules of link/.
+# SPDX-License-Identifier: ISC

@@ -1,0 +1,2 @@
+# Build rules of supervisor/.
+# SPDX-License-Identifier: ISC

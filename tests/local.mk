@@ -1,0 +1,12 @@
+# Build rules of tests/: one program per unit test module, no root needed.
+# SPDX-License-Identifier: ISC
+#
+# A module's test is added as:
+#   UNIT += tests/unit/test_foo
+#   tests_unit_test_foo_SOURCES = tests/unit/test_foo.c
+#   tests_unit_test_foo_LDADD = libcommon.a $(UNIT_LIBS)
+# in the local.mk of the folder that owns the module, inside
+# "if HAVE_CMOCKA".
+UNIT_LIBS = $(CMOCKA_LIBS) $(BSD_LIBS)
+check_PROGRAMS += $(UNIT)
+TESTS += $(UNIT)

@@ -1,0 +1,2 @@
+# Build rules of workers/container/.
+# SPDX-License-Identifier: ISC

@@ -1,0 +1,2 @@
+# Build rules of workers/dialer/.
+# SPDX-License-Identifier: ISC

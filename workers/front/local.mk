@@ -1,0 +1,2 @@
+# Build rules of workers/front/.
+# SPDX-License-Identifier: ISC

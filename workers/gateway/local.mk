@@ -1,0 +1,2 @@
+# Build rules of workers/gateway/.
+# SPDX-License-Identifier: ISC

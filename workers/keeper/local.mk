@@ -1,0 +1,2 @@
+# Build rules of workers/keeper/.
+# SPDX-License-Identifier: ISC

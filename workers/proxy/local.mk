@@ -1,0 +1,2 @@
+# Build rules of workers/proxy/.
+# SPDX-License-Identifier: ISC

@@ -1,0 +1,2 @@
+# Build rules of workers/trace/.
+# SPDX-License-Identifier: ISC

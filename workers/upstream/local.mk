@@ -1,0 +1,2 @@
+# Build rules of workers/upstream/.
+# SPDX-License-Identifier: ISC
