@@ -1,2 +1,3 @@
 # Build rules of common/.
 # SPDX-License-Identifier: ISC
+include common/http.mk

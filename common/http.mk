@@ -1,0 +1,2 @@
+# Build rules of the HTTP, SSE and JSON modules in common/.
+# SPDX-License-Identifier: ISC
