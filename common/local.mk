@@ -1,8 +1,6 @@
 # Build rules of common/: what every process shares.
 # SPDX-License-Identifier: ISC
-<<<<<<< HEAD
 include common/http.mk
-=======
 noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = common/msg.def common/msg.h common/msg.c \
 	common/log.h common/log.c
@@ -15,4 +13,3 @@ common/msg_digest.h: common/msg.def
 	$(AM_V_GEN)mkdir -p common && printf '#define MSG_TABLE_DIGEST "%s"\n' \
 	    "$$(sha256sum < $(srcdir)/common/msg.def | cut -d' ' -f1)" > $@
 common/msg.$(OBJEXT): common/msg_digest.h
->>>>>>> 0437b5a (common: the message table, its codec and the log)
