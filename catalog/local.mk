@@ -1,2 +1,33 @@
 # Build rules of catalog/.
 # SPDX-License-Identifier: ISC
+CATALOG_FILES = \
+	catalog/README.md \
+	catalog/frameworks/openclaw.yaml \
+	catalog/frameworks/pi.yaml \
+	catalog/images/common/packages \
+	catalog/images/common/root/etc/systemd/journald.conf.d/agentd.conf \
+	catalog/images/common/root/etc/systemd/system.conf.d/agentd.conf \
+	catalog/images/common/root/etc/systemd/system/agentd-link.service \
+	catalog/images/common/root/etc/systemd/system/agentd.target \
+	catalog/images/node/package.json \
+	catalog/images/node/package-lock.json \
+	catalog/images/pi/image.conf \
+	catalog/images/pi/package.json \
+	catalog/images/pi/package-lock.json \
+	catalog/images/pi/prepare \
+	catalog/images/pi/root/etc/agentd-link.conf \
+	catalog/images/pi/root/root/.pi/agent/models.json \
+	catalog/images/pi/root/root/.pi/agent/settings.json
+
+nobase_pkgdata_DATA = $(CATALOG_FILES)
+pkglibexec_SCRIPTS += ctl/image-build
+EXTRA_DIST += $(CATALOG_FILES) ctl/image-build.in
+CLEANFILES += ctl/image-build
+
+ctl/image-build: ctl/image-build.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) ctl && $(SED) \
+	    -e 's,@pkgdatadir[@],$(pkgdatadir),g' \
+	    -e 's,@pkglibexecdir[@],$(pkglibexecdir),g' \
+	    -e 's,@PACKAGE_VERSION[@],$(PACKAGE_VERSION),g' \
+	    $(srcdir)/ctl/image-build.in >$@.tmp && \
+	    chmod +x $@.tmp && mv $@.tmp $@
