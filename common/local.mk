@@ -27,3 +27,4 @@ common/msg_digest.h: common/msg.def
 	    "$$(sha256sum < $(srcdir)/common/msg.def | cut -d' ' -f1)" > $@
 common/libcommon_a-msg.$(OBJEXT): common/msg_digest.h
 include common/http.mk
+include common/db.mk
