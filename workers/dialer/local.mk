@@ -4,8 +4,7 @@ pkglibexec_PROGRAMS += agentd-dialer
 agentd_dialer_SOURCES = workers/dialer/main.c workers/dialer/addr.h \
 	workers/dialer/addr.c workers/dialer/dial.h workers/dialer/dial.c
 agentd_dialer_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(EVENT_EXTRA_CFLAGS)
-agentd_dialer_LDADD = libcommon.a $(EVENT_LIBS) $(EVENT_EXTRA_LIBS) \
-	$(SECCOMP_LIBS) $(BSD_LIBS)
+agentd_dialer_LDADD = $(WORKER_LIBS) $(EVENT_EXTRA_LIBS)
 
 if HAVE_CMOCKA
 UNIT += tests/unit/test_addr
