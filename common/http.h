@@ -41,8 +41,9 @@ struct http_head {
 	/* request */
 	char			*method;
 	char			*target;	/* raw, as it came */
-	char			*path;		/* raw path within target */
-	char			*query;		/* raw, without '?', or NULL */
+	const char		*path;		/* raw, not terminated */
+	size_t			 pathlen;
+	const char		*query;		/* raw, without '?', or NULL */
 	char			*host;
 	bool			 expect_100;
 	/* response */
@@ -86,11 +87,14 @@ const char *http_reason(int);
 /*
  * Percent-decode len bytes into dst (size bytes, NUL-terminated). A path
  * refuses %2f, "." and ".." segments; both refuse control bytes, broken
- * escapes and text that is not UTF-8. plus: '+' means a blank (queries).
+ * escapes and text that is not UTF-8. In a query '+' means a blank.
  * Returns the length, -1 when refused or too long.
  */
 ssize_t	 http_decode_path(const char *, size_t, char *, size_t);
 ssize_t	 http_decode_query(const char *, size_t, char *, size_t);
+
+/* True when every byte may stand in a token (method, field name). */
+bool	 http_is_token(const char *, size_t);
 
 /*
  * Look up a query parameter and decode it into dst. 1: found, 0: absent,

@@ -59,7 +59,8 @@ void	 httpd_free(struct httpd *);	/* cuts everything, no callbacks */
 
 /*
  * Serve a listening socket; takes the fd. httpd_unlisten() closes it and
- * cuts its connections (on_close runs from the event loop).
+ * cuts its connections: on_close runs from the event loop, so the argument
+ * must live until the requests of this listener are over.
  */
 int	 httpd_listen(struct httpd *, int, void *);
 int	 httpd_unlisten(struct httpd *, int);
@@ -118,7 +119,8 @@ void	 httpd_req_resume(struct httpd_req *);
 
 /*
  * Replies. Headers are added before the reply starts; one with a control
- * byte is our bug and fatal. Data is copied.
+ * byte turns the reply into a 500. Data is copied. Every reply says nosniff,
+ * and no-store unless Cache-Control was added.
  */
 void	 httpd_add_header(struct httpd_req *, const char *, const char *);
 void	 httpd_close_after(struct httpd_req *);	/* Connection: close */
@@ -147,10 +149,10 @@ void	 httpd_stream_end(struct httpd_req *);
 
 /*
  * Server-Sent Events over a streamed reply. id and event name may be NULL;
- * data may hold line breaks. cap 0: HTTPD_SSE_CAP. tick_ms > 0 sends
- * "event: tick" when nothing else was sent for that long.
+ * data may hold line breaks. cap 0: HTTPD_SSE_CAP. tick: send an event
+ * "tick" with {"ts": seconds} every write_ms (15 s by default).
  */
-void	 httpd_sse_start(struct httpd_req *, size_t, unsigned);
+void	 httpd_sse_start(struct httpd_req *, size_t, bool);
 int	 httpd_sse_event(struct httpd_req *, const char *, const char *,
 	    const void *, size_t);
 int	 httpd_sse_comment(struct httpd_req *, const char *);

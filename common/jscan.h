@@ -21,6 +21,7 @@
 #define JSCAN_DEPTH		32	/* the usual limit */
 #define JSCAN_MAX_KEYS		1000	/* compared keys open at one time */
 #define JSCAN_MAX_KEY		256	/* bytes of one compared key */
+#define JSCAN_MAX_NUMBER	128	/* bytes of one number */
 
 #define JSCAN_DUP_ALL	0x1	/* refuse duplicate keys at every level */
 #define JSCAN_ANY_TOP	0x2	/* the top value need not be an object */
@@ -54,16 +55,18 @@ struct jscan {
 	const char		*why;		/* after an error */
 	uint64_t		 off;		/* bytes scanned; where it broke */
 	/* private */
-	int			 state, ret, num;
-	const char		*lit;
+	int			 state;
+	unsigned		 numlen;	/* of the number being read */
+	const char		*lit;		/* rest of true, false, null */
 	unsigned		 depth, hexleft, utfleft;
-	uint32_t		 hex, hi;
-	unsigned char		 utflo, utfhi;
-	bool			 key, keep;
-	uint64_t		 stack[JSCAN_MAX_DEPTH / 64];
+	uint32_t		 hex, hi;	/* hi: a high surrogate waits */
+	unsigned char		 utflo, utfhi;	/* range of the next byte */
+	bool			 key;		/* the string is a key */
+	bool			 keep;		/* ... which is compared */
+	uint64_t		 stack[JSCAN_MAX_DEPTH / 64]; /* 1: array */
 	struct jscan_member	 m;
 	struct jscan_key	*keys;		/* owned */
-	unsigned		 nkeys, keysize;
+	unsigned		 nkeys, keysize, topkey;
 	unsigned		 level[JSCAN_MAX_DEPTH + 1];
 	char			*text;		/* owned: the kept keys */
 	size_t			 textlen, textsize, keystart;

@@ -23,7 +23,7 @@ struct json_err {
  * Parse one JSON text: UTF-8, no duplicate key at any level, nothing after
  * it, no NaN, at most maxdepth deep. NULL and *err on failure. The caller
  * puts the result back with json_free(), which wipes nothing: secrets are
- * taken with json_take_secret().
+ * taken with json_take_secret() before.
  */
 struct json_object *json_parse_strict(const char *, size_t, unsigned,
 	    struct json_err *);
@@ -55,8 +55,12 @@ int	 json_only(struct json_object *, const char *const *,
 int	 json_fail(struct json_err *, const char *, const char *, ...)
 	    __attribute__((__format__(printf, 3, 4)));
 
-/* Copy a string member out and wipe it in the tree; as json_get_str. */
-int	 json_take_secret(struct json_object *, const char *, bool, size_t,
-	    char *, size_t, struct json_err *);
+/*
+ * Copy a top-level string member out of the text itself and overwrite it
+ * there, before json_parse_strict() would make copies that nobody wipes.
+ * 1 taken, 0 absent, -1 wrong (dst is wiped). The caller wipes dst.
+ */
+int	 json_take_secret(char *, size_t, unsigned, const char *, size_t, char *,
+	    size_t, struct json_err *);
 
 #endif

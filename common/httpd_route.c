@@ -1,0 +1,162 @@
+/*
+ * HTTP server: finds the route of a request in a table.
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: front, gateway. Talks to: clients and agents.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "httpd_int.h"
+
+static const struct httpd_route *
+row(const void *table, size_t stride, size_t i)
+{
+	return ((const void *)((const char *)table + i * stride));
+}
+
+/* Compare segment by segment; both start with a slash. */
+static bool
+match(const char *pat, const char *path, struct httpd_params *out)
+{
+	size_t plen, len;
+
+	out->n = 0;
+	for (;;) {
+		if (*pat == '\0' || *path == '\0')
+			return (*pat == *path);
+		/* Both are at a slash here. */
+		if (*pat != '/' || *path != '/')
+			return (false);
+		plen = strcspn(++pat, "/");
+		len = strcspn(++path, "/");
+		if (*pat == '{') {
+			if (len == 0 || out->n == HTTPD_MAX_PARAMS)
+				return (false);
+			out->p[out->n].name = pat + 1;
+			out->p[out->n].namelen = plen - 2;
+			out->p[out->n].value = path;
+			out->p[out->n].len = len;
+			out->n++;
+		} else if (plen != len || memcmp(pat, path, len) != 0)
+			return (false);
+		pat += plen;
+		path += len;
+	}
+}
+
+/* A pattern with fewer parameters is the closer match. */
+int
+httpd_route_find(const void *table, size_t n, size_t stride,
+    const char *method, const char *path, const struct httpd_route **out,
+    struct httpd_params *params, char *allow, size_t size)
+{
+	const struct httpd_route *r;
+	struct httpd_params p;
+	unsigned best = HTTPD_MAX_PARAMS + 1;
+	bool seen = false;
+	size_t i;
+
+	*out = NULL;
+	if (size > 0)
+		allow[0] = '\0';
+	if (strcmp(method, "HEAD") == 0)
+		method = "GET";
+	for (i = 0; i < n; i++) {
+		r = row(table, stride, i);
+		if (!match(r->pattern, path, &p))
+			continue;
+		if (seen)
+			(void)strlcat(allow, ", ", size);
+		(void)strlcat(allow, r->method, size);
+		if (strcmp(r->method, "GET") == 0)
+			(void)strlcat(allow, ", HEAD", size);
+		seen = true;
+		if (strcmp(r->method, method) != 0 || p.n >= best)
+			continue;
+		best = p.n;
+		*out = r;
+		if (params != NULL)
+			*params = p;
+	}
+	return (*out != NULL ? 0 : seen ? 405 : 404);
+}
+
+static bool
+is_json(const char *type)
+{
+	size_t len;
+
+	if (type == NULL)
+		return (false);
+	len = strcspn(type, "; \t");
+	return (len == 16 && strncasecmp(type, "application/json", 16) == 0);
+}
+
+static int
+keep_params(struct httpd_req *r)
+{
+	unsigned i, n = r->params.n;
+
+	for (i = 0; i < n; i++) {
+		r->param[i] = strndup(r->params.p[i].value,
+		    r->params.p[i].len);
+		if (r->param[i] == NULL) {
+			r->params.n = i;
+			return (-1);
+		}
+	}
+	return (0);
+}
+
+const void *
+httpd_route(struct httpd_req *r, const void *table, size_t n, size_t stride)
+{
+	const struct httpd_route *route;
+	struct httpd_params params;
+	char allow[128];
+	int64_t len = httpd_req_length(r);
+	int e;
+
+	e = httpd_route_find(table, n, stride, r->head.method, r->path,
+	    &route, &params, allow, sizeof(allow));
+	if (e == 404) {
+		httpd_error(r, 404, "no such resource");
+		return (NULL);
+	}
+	if (e == 405) {
+		httpd_add_header(r, "Allow", allow);
+		httpd_error(r, 405, "method not allowed");
+		return (NULL);
+	}
+	if (len > 0 && (uint64_t)len > route->max_body) {
+		httpd_error(r, 413, "request body too large");
+		return (NULL);
+	}
+	if (len != 0 && route->max_body > 0 &&
+	    (route->flags & HTTPD_ROUTE_RAW) == 0 &&
+	    !is_json(httpd_req_header(r, "content-type"))) {
+		httpd_error(r, 415, "content type must be application/json");
+		return (NULL);
+	}
+	r->params = params;
+	if (keep_params(r) == -1) {
+		httpd_error(r, 503, "out of memory");
+		return (NULL);
+	}
+	return (route);
+}
+
+const char *
+httpd_req_param(const struct httpd_req *r, const char *name)
+{
+	size_t len = strlen(name);
+	unsigned i;
+
+	for (i = 0; i < r->params.n; i++)
+		if (r->params.p[i].namelen == len &&
+		    memcmp(r->params.p[i].name, name, len) == 0)
+			return (r->param[i]);
+	return (NULL);
+}
