@@ -11,6 +11,13 @@ CATALOG_FILES = \
 	catalog/images/common/root/etc/systemd/system/agentd.target \
 	catalog/images/node/package.json \
 	catalog/images/node/package-lock.json \
+	catalog/images/openclaw/image.conf \
+	catalog/images/openclaw/package.json \
+	catalog/images/openclaw/package-lock.json \
+	catalog/images/openclaw/prepare \
+	catalog/images/openclaw/root/etc/agentd-link.conf \
+	catalog/images/openclaw/root/etc/systemd/system/openclaw.service \
+	catalog/images/openclaw/root/root/.openclaw/openclaw.json \
 	catalog/images/pi/image.conf \
 	catalog/images/pi/package.json \
 	catalog/images/pi/package-lock.json \
