@@ -28,3 +28,27 @@ common/msg_digest.h: common/msg.def
 common/libcommon_a-msg.$(OBJEXT): common/msg_digest.h
 include common/http.mk
 include common/db.mk
+
+if HAVE_CMOCKA
+UNIT += tests/unit/test_msg tests/unit/test_pass tests/unit/test_peer
+tests_unit_test_msg_SOURCES = tests/unit/test_msg.c
+tests_unit_test_msg_LDADD = $(COMMON_TEST_LIBS)
+tests_unit_test_pass_SOURCES = tests/unit/test_pass.c
+tests_unit_test_pass_LDADD = $(COMMON_TEST_LIBS)
+tests_unit_test_peer_SOURCES = tests/unit/test_peer.c
+tests_unit_test_peer_LDADD = $(COMMON_TEST_LIBS)
+endif
+
+# A worker taken over: tests/e2e/test_sandbox.py runs it as each of them.
+check_PROGRAMS += tests/hostile/probe
+tests_hostile_probe_SOURCES = tests/hostile/probe.c
+tests_hostile_probe_LDADD = libcommon.a $(SECCOMP_LIBS) $(BSD_LIBS)
+
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_msg tests/fuzz/mkseeds
+tests_fuzz_fuzz_msg_SOURCES = tests/fuzz/fuzz_msg.c
+tests_fuzz_fuzz_msg_LDADD = libcommon.a $(EVENT_LIBS) $(BSD_LIBS)
+tests_fuzz_fuzz_msg_LDFLAGS = $(AGENTD_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_mkseeds_SOURCES = tests/fuzz/mkseeds.c
+tests_fuzz_mkseeds_LDADD = libcommon.a
+endif
