@@ -199,17 +199,21 @@ is_allowed(uint32_t sets, int call)
 static int
 allow_value(scmp_filter_ctx ctx, int call, unsigned int arg, uint64_t value)
 {
-	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 1,
-	    SCMP_CMP(arg, SCMP_CMP_EQ, value));
+	struct scmp_arg_cmp cmp = { arg, SCMP_CMP_EQ, value, 0 };
+
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, call, 1, &cmp);
 }
 
+#ifndef AGENTD_SANITIZE
 /* Allowed as long as none of the bits is set in an argument. */
 static int
 allow_without(scmp_filter_ctx ctx, int call, unsigned int arg, uint64_t bits)
 {
-	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 1,
-	    SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, bits, 0));
+	struct scmp_arg_cmp cmp = { arg, SCMP_CMP_MASKED_EQ, bits, 0 };
+
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, call, 1, &cmp);
 }
+#endif
 
 static int
 add_argument_rules(scmp_filter_ctx ctx, uint32_t sets)
