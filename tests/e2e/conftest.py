@@ -1,0 +1,80 @@
+# Fixtures of the tests on real parts: Incus, images, an agentd of their own.
+# SPDX-License-Identifier: ISC
+import os
+import subprocess
+
+import pytest
+
+from lab import Agentd, Images, Incus, MockUpstream, PROJECT
+
+
+def pytest_addoption(parser):
+    parser.addoption("--agentd-build", default="build",
+                     help="directory with inst/ (installed) and gcc/ (built)")
+
+
+@pytest.fixture(scope="session")
+def build(request):
+    path = os.path.abspath(request.config.getoption("--agentd-build"))
+    if not os.path.exists(f"{path}/inst/sbin/agentd"):
+        pytest.exit(f"{path}/inst holds no agentd: run ./check", 2)
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def users(build):
+    """The workers' users; a service beside us has the same ones."""
+    subprocess.run([f"{build}/inst/libexec/agentd/mkusers"], check=True)
+
+
+@pytest.fixture(scope="session")
+def incus(build):
+    """Incus as it runs here; started, and stopped again, if it does not."""
+    lab = Incus(build)
+    lab.start()
+    lab.purge_project(PROJECT)
+    yield lab
+    lab.purge_project(PROJECT)
+    lab.stop()
+
+
+@pytest.fixture(scope="session")
+def images(build):
+    return Images(build)
+
+
+@pytest.fixture(scope="session")
+def service(build, incus, images):
+    """One agentd with both images, for all tests that leave it whole."""
+    daemon = Agentd(build, incus, PROJECT)
+    daemon.start()
+    try:
+        for name in ("pi", "openclaw"):
+            daemon.ctl("image", "import", f"taos-{name}-base",
+                       images.path(name), timeout=300)
+        yield daemon
+    finally:
+        daemon.stop()
+        daemon.remove()
+
+
+@pytest.fixture
+def pi(service):
+    """A fresh pi agent on the demo provider."""
+    agent = service.deploy("pi")
+    yield agent
+    agent.remove()
+
+
+@pytest.fixture(scope="session")
+def mock_tcp():
+    mock = MockUpstream()
+    yield mock
+    mock.stop()
+
+
+@pytest.fixture(scope="session")
+def mock_tls(tmp_path_factory):
+    mock = MockUpstream(tls_dir=tmp_path_factory.mktemp("tls"))
+    yield mock
+    mock.stop()
