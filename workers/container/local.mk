@@ -1,2 +1,15 @@
 # Build rules of workers/container/.
 # SPDX-License-Identifier: ISC
+pkglibexec_PROGRAMS += agentd-container
+agentd_container_SOURCES = workers/container/main.c \
+	workers/container/container.h workers/container/action.c \
+	workers/container/create.c workers/container/destroy.c \
+	workers/container/env.c workers/container/image.c \
+	workers/container/incus.h workers/container/incus.c \
+	workers/container/instance.c workers/container/list.c \
+	workers/container/op.c workers/container/reply.c \
+	workers/container/valid.c
+agentd_container_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(CURL_CFLAGS) \
+	$(JSON_CFLAGS) $(SODIUM_CFLAGS)
+agentd_container_LDADD = libjson.a libhttp.a $(WORKER_LIBS) $(CURL_LIBS) \
+	$(JSON_LIBS) $(SODIUM_LIBS)

@@ -1,0 +1,147 @@
+/*
+ * What the modules of the container worker share: operations, the state of
+ * Incus, checks.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: container.  Talks to: keeper, Incus.
+ */
+#ifndef CONTAINER_H
+#define CONTAINER_H
+
+#include <sys/queue.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "incus.h"
+#include "msg.h"
+
+struct worker_conf;
+
+#define CT_OPS_MAX	64	/* operations at one time */
+#define CT_PATH_LEN	512
+#define CT_TIMEOUT	60	/* seconds, for a call without its own */
+#define CT_SOCK_TARGET	"/opt/agentd/sock"
+
+/* The user ids of an instance, as the host sees them. */
+struct idmap {
+	uint32_t	base;
+	uint32_t	count;
+};
+
+/* ---- valid.c: strings on their way to Incus ---- */
+
+/* [a-z]([a-z0-9-]*[a-z0-9])?, 1..63 bytes: a host name, so Incus takes it. */
+bool	valid_instance(const char *);
+/* [A-Za-z0-9]([A-Za-z0-9._-])*, 1..128 bytes, no "..". */
+bool	valid_alias(const char *);
+/* [a-z0-9-]{1,63}: names of projects, pools and nodes. */
+bool	valid_name(const char *);
+/* 64 lower-case hex digits. */
+bool	valid_fingerprint(const char *);
+/*
+ * A clean absolute path whose last part is the agent's id, directly under
+ * agents_dir unless that is "".
+ */
+bool	valid_sock_dir(const char *path, const char *agents_dir,
+	    const char *agent_id);
+/* The uid range in the text of volatile.idmap.current: 0, or -1. */
+int	idmap_parse(const char *, struct idmap *);
+/* Seconds since the epoch of an RFC 3339 time in UTC; 0 if it is none. */
+double	time_parse(const char *);
+
+/* ---- env.c: Incus as we need it ---- */
+
+/* NULL if Incus is ready, else a sentence with the reason. */
+typedef void (*env_fn)(const char *why, void *);
+
+void	env_conf(const struct worker_conf *);
+/* Calls back once it is known whether Incus is ready; at once if it is. */
+void	env_ensure(env_fn, void *);
+/* An operation found Incus away: look again before the next one. */
+void	env_lost(void);
+const char	*env_project(void);
+const char	*env_pool(void);
+/* Can the pool limit the size of a root disk? */
+bool	env_pool_sized(void);
+const char	*env_node(void);
+const char	*env_agents_dir(void);
+
+/* ---- op.c: one request of keeper ---- */
+
+struct op {
+	TAILQ_ENTRY(op)	 entry;
+	uint64_t	 id;		/* of keeper's request */
+	const char	*verb;		/* for the log */
+	char		 instance[64];	/* "": none; one operation at a time */
+	uint64_t	 started;	/* sys_now_ms() */
+	bool		 running;
+	bool		 orphan;	/* nobody waits for the answer */
+	void		(*run)(struct op *);
+	void		(*free)(struct op *);	/* of what is inside; or NULL */
+};
+
+/*
+ * A new operation of that size (struct op comes first in it), all zero.
+ * NULL if there are too many: the request is then answered already.
+ */
+void	*op_new(size_t, uint64_t id, const char *verb, const char *instance,
+	    void (*run)(struct op *), void (*freefn)(struct op *));
+/* Runs it when Incus is ready and its instance is free. */
+void	 op_start(struct op *);
+/* Answers with CT_DONE, frees it, lets the next one run. */
+void	 op_done(struct op *, unsigned int status, const struct idmap *,
+	    const char *, ...) __attribute__((format(printf, 4, 5)));
+/* The same with the status and the error of a reply; what may be NULL. */
+void	 op_fail(struct op *, const struct incus_reply *, const char *what);
+/* A row before the end. */
+void	 op_row(struct op *, uint32_t type, const void *payload);
+/* An answer without an operation. */
+void	 op_refuse(uint64_t id, unsigned int status, const char *, ...)
+	    __attribute__((format(printf, 3, 4)));
+/* keeper went away: nobody waits for what is under way. */
+void	 op_orphan_all(void);
+size_t	 op_count(void);
+
+/* ---- instance.c: what an answer says of an instance ---- */
+
+struct instance {
+	char		 status[32];
+	char		 agent_id[33];
+	bool		 ours;		/* tagged with our node id */
+	struct idmap	 map;		/* count 0: not known */
+};
+
+/* Reads the metadata of an instance. */
+void	instance_read(struct json_object *, struct instance *);
+/* Is it this agent's? */
+bool	instance_is(const struct instance *, const char *agent_id);
+/* Asks for an instance. */
+void	instance_get(const char *name, incus_fn, void *);
+/* Changes its state: start, stop. */
+void	instance_state(const char *name, const char *action,
+	    unsigned int timeout, bool force, incus_fn, void *);
+
+/* ---- destroy.c ---- */
+
+typedef void (*destroy_fn)(const struct incus_reply *, void *);
+
+/*
+ * Stops and deletes an instance of that agent; one that is still being made
+ * is waited for, none at all is a success, another's is a 409.
+ */
+void	destroy_run(const char *instance, const char *agent_id,
+	    unsigned int timeout, destroy_fn, void *);
+
+/* ---- the verbs ---- */
+
+void	create_start(uint64_t id, const struct m_ct_create *);
+void	action_start(uint64_t id, const struct m_ct_action *);
+void	list_start(uint64_t id);
+void	images_start(uint64_t id);
+/* Takes over the fd. */
+void	image_put_start(uint64_t id, const struct m_ct_image *, int fd);
+
+#endif /* CONTAINER_H */

@@ -1,0 +1,320 @@
+/*
+ * CT_CREATE: one instance, made and started by one call.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: container.  Talks to: keeper, Incus.
+ *
+ * Alias to fingerprint, create with start, idmap.  When any step after the
+ * creation fails, or when keeper has gone meanwhile, the instance is
+ * destroyed again.
+ */
+#include <sys/types.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "container.h"
+#include "jbuf.h"
+#include "log.h"
+#include "sys.h"
+
+#define MEMORY_MIN	(16ULL * 1024 * 1024)
+#define MEMORY_MAX	(1ULL << 50)
+#define CPUS_MAX	4096
+#define PROCESSES_MAX	4194304
+#define CREATE_TIMEOUT	600	/* seconds: a new image is unpacked first */
+
+struct create {
+	struct op	 op;
+	char		 agent_id[33];
+	char		 slug[53];
+	char		 image[129];
+	char		 sock_dir[1025];
+	char		 fingerprint[65];
+	uint64_t	 memory, disk;
+	uint32_t	 cpus, processes;
+	bool		 again;		/* a leftover was removed once */
+	struct incus_reply why;		/* of the failure; meta is unused */
+};
+
+static void	post(struct create *);
+
+static void
+on_rolled_back(const struct incus_reply *r, void *arg)
+{
+	struct create *c = arg;
+
+	if (r->status != 200)
+		log_warnx("%s: left behind: %s", c->op.instance, r->error);
+	op_fail(&c->op, &c->why, NULL);
+}
+
+static void
+roll_back(struct create *c, const struct incus_reply *why)
+{
+	c->why = *why;
+	c->why.meta = NULL;
+	destroy_run(c->op.instance, c->agent_id, 0, on_rolled_back, c);
+}
+
+static void
+on_made(const struct incus_reply *r, void *arg)
+{
+	struct create *c = arg;
+	struct incus_reply why;
+	struct instance i;
+
+	if (r->status != 200) {
+		roll_back(c, r);
+		return;
+	}
+	instance_read(r->meta, &i);
+	memset(&why, 0, sizeof(why));
+	if (c->op.orphan)
+		reply_fail(&why, 503, "nobody waits for it");
+	else if (strcmp(i.status, "Running") != 0)
+		reply_fail(&why, 502, "the instance %s stopped right after "
+		    "its start", c->op.instance);
+	else if (i.map.count == 0)
+		reply_fail(&why, 502, "the instance %s has no idmap of its "
+		    "own", c->op.instance);
+	else {
+		op_done(&c->op, 200, &i.map, "%s", "");
+		return;
+	}
+	roll_back(c, &why);
+}
+
+static void
+on_leftover_gone(const struct incus_reply *r, void *arg)
+{
+	struct create *c = arg;
+
+	if (r->status == 200)
+		post(c);
+	else
+		op_fail(&c->op, r, NULL);
+}
+
+/* A creation failed: why is the instance there, if it is? */
+static void
+on_conflict(const struct incus_reply *r, void *arg)
+{
+	struct create *c = arg;
+	struct instance i;
+
+	if (r->status != 200) {
+		op_fail(&c->op, &c->why, NULL);
+		return;
+	}
+	instance_read(r->meta, &i);
+	if (!instance_is(&i, c->agent_id)) {
+		op_done(&c->op, 409, NULL, "an instance %s exists and belongs "
+		    "to somebody else: left alone", c->op.instance);
+	} else if (!c->again && !c->op.orphan) {
+		/* Of an earlier try that nobody finished. */
+		c->again = true;
+		destroy_run(c->op.instance, c->agent_id, 0, on_leftover_gone,
+		    c);
+	} else {
+		roll_back(c, &c->why);
+	}
+}
+
+static void
+on_created(const struct incus_reply *r, void *arg)
+{
+	struct create *c = arg;
+
+	if (r->status == 200) {
+		instance_get(c->op.instance, on_made, c);
+		return;
+	}
+	c->why = *r;
+	c->why.meta = NULL;
+	if (r->down)
+		op_fail(&c->op, r, NULL);
+	else if (strstr(r->error, "already exists") != NULL)
+		instance_get(c->op.instance, on_conflict, c);
+	else
+		roll_back(c, r);
+}
+
+/* ---- the request ---- */
+
+static void
+kv(struct jbuf *b, const char *key, uint64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+	jb_kstr(b, key, text);
+}
+
+static void
+put_config(struct jbuf *b, const struct create *c)
+{
+	jb_key(b, "config");
+	jb_obj(b);
+	jb_kstr(b, "boot.autostart", "false");
+	kv(b, "limits.cpu", c->cpus);
+	kv(b, "limits.memory", c->memory);
+	kv(b, "limits.processes", c->processes);
+	/* No socket of Incus inside: it would show our user.* keys. */
+	jb_kstr(b, "security.guestapi", "false");
+	jb_kstr(b, "security.idmap.isolated", "true");
+	jb_kstr(b, "security.nesting", "false");
+	jb_kstr(b, "security.privileged", "false");
+	jb_kstr(b, "user.agentd.agent_id", c->agent_id);
+	jb_kstr(b, "user.agentd.node", env_node());
+	jb_kstr(b, "user.agentd.slug", c->slug);
+	jb_end(b);
+}
+
+static void
+put_devices(struct jbuf *b, const struct create *c)
+{
+	jb_key(b, "devices");
+	jb_obj(b);
+	jb_key(b, "root");
+	jb_obj(b);
+	jb_kstr(b, "type", "disk");
+	jb_kstr(b, "path", "/");
+	jb_kstr(b, "pool", env_pool());
+	if (c->disk > 0 && env_pool_sized())
+		kv(b, "size", c->disk);
+	jb_end(b);
+	jb_key(b, "agentd-sock");
+	jb_obj(b);
+	jb_kstr(b, "type", "disk");
+	jb_kstr(b, "source", c->sock_dir);
+	jb_kstr(b, "path", CT_SOCK_TARGET);
+	jb_kstr(b, "readonly", "true");
+	jb_end(b);
+	jb_end(b);
+}
+
+static void
+post(struct create *c)
+{
+	char path[CT_PATH_LEN];
+	struct jbuf b;
+
+	jbuf_init(&b, 65536);
+	jb_obj(&b);
+	jb_kstr(&b, "name", c->op.instance);
+	jb_kstr(&b, "type", "container");
+	jb_kstr(&b, "description", "agent of agentd");
+	jb_kbool(&b, "start", true);
+	jb_key(&b, "source");
+	jb_obj(&b);
+	jb_kstr(&b, "type", "image");
+	jb_kstr(&b, "fingerprint", c->fingerprint);
+	jb_end(&b);
+	jb_key(&b, "profiles");
+	jb_arr(&b);
+	jb_end(&b);
+	put_config(&b, c);
+	put_devices(&b, c);
+	jb_end(&b);
+	snprintf(path, sizeof(path), "/1.0/instances?project=%s",
+	    env_project());
+	incus_call("POST", path, jbuf_text(&b, NULL), CREATE_TIMEOUT,
+	    INCUS_REPLY_MAX, on_created, c);
+	jbuf_free(&b);
+}
+
+static void
+on_alias(const struct incus_reply *r, void *arg)
+{
+	struct create *c = arg;
+	const char *target;
+
+	if (r->status == 404) {
+		op_done(&c->op, 404, NULL, "image %s is not there; build it: "
+		    "agentctl image build", c->image);
+		return;
+	}
+	if (r->status != 200) {
+		op_fail(&c->op, r, NULL);
+		return;
+	}
+	target = meta_str(r->meta, "target");
+	if (target == NULL || !valid_fingerprint(target)) {
+		op_done(&c->op, 502, NULL, "Incus names no fingerprint for "
+		    "image %s", c->image);
+		return;
+	}
+	strlcpy(c->fingerprint, target, sizeof(c->fingerprint));
+	post(c);
+}
+
+static void
+run(struct op *op)
+{
+	struct create *c = (struct create *)op;
+	char path[CT_PATH_LEN];
+
+	if (op->orphan) {
+		op_done(op, 503, NULL, "nobody waits for it");
+		return;
+	}
+	snprintf(path, sizeof(path), "/1.0/images/aliases/%s?project=%s",
+	    c->image, env_project());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_alias,
+	    c);
+}
+
+/* The name of the first field that is not as it must be, or NULL. */
+static const char *
+bad_field(const struct m_ct_create *m)
+{
+	if (!sys_is_id(m->agent_id))
+		return "agent_id";
+	if (!valid_instance(m->instance))
+		return "instance";
+	if (!sys_is_slug(m->slug))
+		return "slug";
+	if (!valid_name(m->node_id) || strcmp(m->node_id, env_node()) != 0)
+		return "node_id";
+	if (!valid_alias(m->image))
+		return "image";
+	if (!valid_sock_dir(m->sock_dir, env_agents_dir(), m->agent_id))
+		return "sock_dir";
+	if (m->memory < MEMORY_MIN || m->memory > MEMORY_MAX)
+		return "memory";
+	if (m->cpus < 1 || m->cpus > CPUS_MAX)
+		return "cpus";
+	if (m->disk > MEMORY_MAX)
+		return "disk";
+	if (m->processes < 1 || m->processes > PROCESSES_MAX)
+		return "processes";
+	return NULL;
+}
+
+void
+create_start(uint64_t id, const struct m_ct_create *m)
+{
+	struct create *c;
+	const char *field;
+
+	if ((field = bad_field(m)) != NULL) {
+		op_refuse(id, 400, "an instance cannot be made: %s is not "
+		    "valid", field);
+		return;
+	}
+	if ((c = op_new(sizeof(*c), id, "create", m->instance, run, NULL)) ==
+	    NULL)
+		return;
+	strlcpy(c->agent_id, m->agent_id, sizeof(c->agent_id));
+	strlcpy(c->slug, m->slug, sizeof(c->slug));
+	strlcpy(c->image, m->image, sizeof(c->image));
+	strlcpy(c->sock_dir, m->sock_dir, sizeof(c->sock_dir));
+	c->memory = m->memory;
+	c->disk = m->disk;
+	c->cpus = m->cpus;
+	c->processes = m->processes;
+	op_start(&c->op);
+}

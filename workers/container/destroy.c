@@ -1,0 +1,241 @@
+/*
+ * Removes an instance, whatever state it is in.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: container.  Talks to: Incus.
+ *
+ * A worker that died while Incus was making an instance leaves an operation
+ * behind, and an instance that appears after somebody looked for it.  So
+ * "there is none" is believed only when no operation is at work on it.
+ */
+#include <sys/types.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "container.h"
+#include "log.h"
+
+#define TRIES	5
+
+struct destroy {
+	char		 instance[64];
+	char		 agent_id[33];
+	unsigned int	 timeout;	/* seconds to stop in peace */
+	unsigned int	 tries;
+	bool		 absent;	/* the last look found none */
+	struct incus_reply why;		/* the last failure; meta is unused */
+	destroy_fn	 fn;
+	void		*arg;
+};
+
+static void	look(struct destroy *);
+
+static void
+over(struct destroy *d, unsigned int status)
+{
+	struct incus_reply r = d->why;
+
+	r.meta = NULL;
+	r.status = status;
+	if (status == 200)
+		r.error[0] = '\0';
+	d->fn(&r, d->arg);
+	free(d);
+}
+
+static void
+on_waited(const struct incus_reply *r, void *arg)
+{
+	struct destroy *d = arg;
+
+	if (r->down) {
+		d->why = *r;
+		over(d, r->status);
+		return;
+	}
+	look(d);
+}
+
+/* Is this operation at work on our instance?  Then *id is its id. */
+static bool
+concerns(struct json_object *op, const char *instance, const char **id)
+{
+	struct json_object *list;
+	const char *url, *name;
+	size_t i, n, len = strlen(instance);
+
+	list = meta_arr(meta_obj(op, "resources"), "instances");
+	n = list == NULL ? 0 : json_object_array_length(list);
+	for (i = 0; i < n; i++) {
+		url = json_object_get_string(json_object_array_get_idx(list,
+		    i));
+		if (url == NULL ||
+		    strncmp(url, "/1.0/instances/", 15) != 0)
+			continue;
+		name = url + 15;
+		if (strncmp(name, instance, len) == 0 &&
+		    (name[len] == '\0' || name[len] == '?')) {
+			*id = meta_str(op, "id");
+			return *id != NULL;
+		}
+	}
+	return false;
+}
+
+/* Looks through the running operations of our project. */
+static const char *
+find_operation(struct json_object *meta, const char *instance)
+{
+	struct json_object *list = meta_arr(meta, "running");
+	const char *id;
+	size_t i, n = list == NULL ? 0 : json_object_array_length(list);
+
+	for (i = 0; i < n; i++)
+		if (concerns(json_object_array_get_idx(list, i), instance,
+		    &id) && strlen(id) == 36 &&
+		    strspn(id, "0123456789abcdef-") == 36)
+			return id;
+	return NULL;
+}
+
+static void
+on_operations(const struct incus_reply *r, void *arg)
+{
+	struct destroy *d = arg;
+	char path[CT_PATH_LEN];
+	const char *id;
+
+	if (r->status != 200) {
+		d->why = *r;
+		over(d, r->status);
+		return;
+	}
+	id = find_operation(r->meta, d->instance);
+	if (id != NULL && d->tries < TRIES) {
+		snprintf(path, sizeof(path), "/1.0/operations/%s/wait?"
+		    "timeout=%d", id, CT_TIMEOUT);
+		incus_call("GET", path, NULL, CT_TIMEOUT + 5, INCUS_REPLY_MAX,
+		    on_waited, d);
+	} else if (id == NULL && d->absent) {
+		over(d, 200);
+	} else if (d->tries < TRIES && !d->absent) {
+		look(d);
+	} else {
+		over(d, d->why.status >= 400 ? d->why.status : 500);
+	}
+}
+
+/* Something is in the way: wait for what is at work, then look again. */
+static void
+wait_others(struct destroy *d)
+{
+	char path[CT_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/1.0/operations?recursion=1&project=%s",
+	    env_project());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
+	    on_operations, d);
+}
+
+static void
+on_deleted(const struct incus_reply *r, void *arg)
+{
+	struct destroy *d = arg;
+
+	if (r->status == 200 || r->status == 404) {
+		over(d, 200);
+		return;
+	}
+	d->why = *r;
+	if (r->down)
+		over(d, r->status);
+	else
+		wait_others(d);
+}
+
+static void
+delete(struct destroy *d)
+{
+	char path[CT_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s",
+	    d->instance, env_project());
+	incus_call("DELETE", path, NULL, 2 * CT_TIMEOUT, INCUS_REPLY_MAX,
+	    on_deleted, d);
+}
+
+static void
+on_stopped(const struct incus_reply *r, void *arg)
+{
+	struct destroy *d = arg;
+
+	if (r->down) {
+		d->why = *r;
+		over(d, r->status);
+	} else if (r->status != 200 && d->timeout > 0) {
+		d->timeout = 0;
+		instance_state(d->instance, "stop", 0, true, on_stopped, d);
+	} else {
+		/* If it still runs, the deletion says so. */
+		delete(d);
+	}
+}
+
+static void
+on_found(const struct incus_reply *r, void *arg)
+{
+	struct destroy *d = arg;
+	struct instance i;
+
+	if (r->status == 404) {
+		d->absent = true;
+		wait_others(d);
+		return;
+	}
+	d->absent = false;
+	if (r->status != 200) {
+		d->why = *r;
+		over(d, r->status);
+		return;
+	}
+	instance_read(r->meta, &i);
+	if (!instance_is(&i, d->agent_id)) {
+		reply_fail(&d->why, 409, "the instance %s belongs to somebody "
+		    "else: left alone", d->instance);
+		over(d, 409);
+		return;
+	}
+	if (strcmp(i.status, "Stopped") == 0)
+		delete(d);
+	else
+		instance_state(d->instance, "stop", d->timeout,
+		    d->timeout == 0, on_stopped, d);
+}
+
+static void
+look(struct destroy *d)
+{
+	d->tries++;
+	instance_get(d->instance, on_found, d);
+}
+
+void
+destroy_run(const char *instance, const char *agent_id, unsigned int timeout,
+    destroy_fn fn, void *arg)
+{
+	struct destroy *d;
+
+	if ((d = calloc(1, sizeof(*d))) == NULL)
+		fatal("operation");
+	strlcpy(d->instance, instance, sizeof(d->instance));
+	strlcpy(d->agent_id, agent_id, sizeof(d->agent_id));
+	d->timeout = timeout;
+	d->fn = fn;
+	d->arg = arg;
+	look(d);
+}

@@ -1,0 +1,97 @@
+/*
+ * The container worker: a closed list of verbs against Incus.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: container.  Talks to: keeper, Incus.
+ *
+ * Who may use Incus is root on this machine.  So this program does nothing
+ * but what its verbs say, checks every string again, and never sees a byte
+ * that a client or an agent wrote.
+ */
+#include <sys/types.h>
+
+#include "container.h"
+#include "log.h"
+#include "worker.h"
+
+static int
+h_create(struct peer *p, struct msg *m)
+{
+	(void)p;
+	create_start(m->id, &m->u.ct_create);
+	return 0;
+}
+
+static int
+h_action(struct peer *p, struct msg *m)
+{
+	(void)p;
+	action_start(m->id, &m->u.ct_action);
+	return 0;
+}
+
+static int
+h_list(struct peer *p, struct msg *m)
+{
+	(void)p;
+	list_start(m->id);
+	return 0;
+}
+
+static int
+h_images(struct peer *p, struct msg *m)
+{
+	(void)p;
+	images_start(m->id);
+	return 0;
+}
+
+static int
+h_image_put(struct peer *p, struct msg *m)
+{
+	(void)p;
+	image_put_start(m->id, &m->u.ct_image, m->fd);
+	m->fd = -1;
+	return 0;
+}
+
+static const struct msg_handler handlers[] = {
+	{ MSG_CT_CREATE, h_create },
+	{ MSG_CT_ACTION, h_action },
+	{ MSG_CT_LIST, h_list },
+	{ MSG_CT_IMAGES, h_images },
+	{ MSG_CT_IMAGE_PUT, h_image_put },
+	{ MSG_NONE, NULL },
+};
+
+static void
+init(void)
+{
+	incus_init(worker_base());
+}
+
+/*
+ * What keeper asked for before is finished, but nobody hears of it: its new
+ * connection counts its requests from the start.
+ */
+static void
+peer_down(struct peer *p)
+{
+	if (peer_proc(p) == PROC_KEEPER)
+		op_orphan_all();
+}
+
+static const struct worker_ops ops = {
+	.proc = PROC_CONTAINER,
+	.handlers = handlers,
+	.init = init,
+	.conf = env_conf,
+	.peer_down = peer_down,
+};
+
+int
+main(int argc, char **argv)
+{
+	return worker_main(argc, argv, &ops);
+}
