@@ -13,3 +13,10 @@ agentd_container_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(CURL_CFLAGS) \
 	$(JSON_CFLAGS) $(SODIUM_CFLAGS)
 agentd_container_LDADD = libjson.a libhttp.a $(WORKER_LIBS) $(CURL_LIBS) \
 	$(JSON_LIBS) $(SODIUM_LIBS)
+
+# The tool with which tests/e2e plays the peers of a worker.
+noinst_PROGRAMS += tests/e2e/drive
+tests_e2e_drive_SOURCES = tests/e2e/drive.c
+tests_e2e_drive_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS)
+tests_e2e_drive_LDADD = libcommon.a $(EVENT_LIBS) $(JSON_LIBS) \
+	$(SODIUM_LIBS) $(BSD_LIBS)
