@@ -14,6 +14,7 @@
 
 #include <event2/buffer.h>
 
+#include "chan.h"
 #include "demo.h"
 #include "exch.h"
 #include "jbuf.h"
@@ -22,7 +23,7 @@
 #include "worker.h"
 
 /* Above this the gateway is slow as a whole: no stream adds to the queue. */
-#define QUEUE_HIGH	(4U * 1024 * 1024)
+#define QUEUE_HIGH	(CHAN_QUEUE_MAX / 2)
 
 RB_HEAD(stream_tree, stream);
 
