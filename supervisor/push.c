@@ -84,6 +84,7 @@ send_conf(struct super *s, struct worker *w)
 	case PROC_KEEPER:
 		m.state_dir = dir;
 		m.agents_dir = agents;
+		m.admin_group = c->admin_group;
 		m.max_calls_per_turn = c->max_calls_per_turn;
 		m.deploy_timeout = c->deploy_timeout;
 		break;
