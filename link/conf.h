@@ -1,0 +1,54 @@
+/*
+ * Configuration of agent-link.
+ * SPDX-License-Identifier: ISC
+ * Runs in: link. Talks to: nobody.
+ */
+#ifndef LINK_CONF_H
+#define LINK_CONF_H
+
+#include <netinet/in.h>
+
+#include <stddef.h>
+
+#define CONF_DEFAULT	"/etc/agentd-link.conf"
+#define CONF_MAXARGS	64	/* words of command */
+
+enum link_kind {
+	KIND_NONE = 0,
+	KIND_HTTP,
+	KIND_RPC
+};
+
+/* A plain http:// URL on the loopback; path is "" when the key is unset. */
+struct conf_url {
+	struct sockaddr_in addr;
+	char path[256];
+};
+
+struct conf {
+	enum link_kind kind;
+	char runtime[64];
+	char socket[104];		/* fits sun_path */
+	char *command;			/* owned; argv points into it */
+	char *argv[CONF_MAXARGS + 1];	/* NULL-terminated */
+	struct conf_url url;
+	struct conf_url ready;
+	char token_file[256];		/* "" = no bearer */
+	char model[128];
+	int turn_timeout;		/* seconds */
+	int ready_timeout;		/* seconds */
+	struct sockaddr_in llm_listen;
+	struct sockaddr_in api_listen;
+};
+
+/*
+ * Reads path into conf. 0 on success; -1 with "path:line: what is wrong" in
+ * err. conf_free() is needed in both cases.
+ */
+int	conf_load(struct conf *, const char *path, char *err, size_t errsz);
+void	conf_free(struct conf *);
+
+/* "http" or "rpc". */
+const char *conf_kind_name(enum link_kind);
+
+#endif /* LINK_CONF_H */

@@ -1,0 +1,474 @@
+/*
+ * One turn at a time: from a message to its final or error reply.
+ * SPDX-License-Identifier: ISC
+ * Runs in: link. Talks to: gateway.
+ *
+ * idle -> run (an attempt is with the runtime) -> end (the last reply is on
+ * its way) -> idle. When the LLM path broke under an attempt: run -> pause ->
+ * run. Every way out of run and pause queues a final or an error, so a message
+ * is never left without an answer.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <event2/event.h>
+
+#include "ack.h"
+#include "conf.h"
+#include "gw.h"
+#include "log.h"
+#include "turn.h"
+#include "util.h"
+
+#define ATTEMPTS	3
+#define PATH_MAX_LEN	160
+
+enum turn_state {
+	T_IDLE,
+	T_RUN,
+	T_PAUSE,
+	T_END
+};
+
+struct turn {
+	const struct conf *conf;
+	struct gw *gw;
+	struct inbox *inbox;
+	const struct kind *kind;
+	void *kstate;
+	enum turn_state state;
+	struct message *msg;		/* NULL when idle */
+	unsigned int attempt;
+	unsigned int ticket;		/* counts attempts of all turns */
+	bool llm_broke;			/* at least once in this attempt */
+	bool llm_broken;		/* the last LLM call of it was cut */
+	struct event *timer;		/* of the state; also the grace */
+	struct outq out;
+	struct gw_req *req;		/* the reply on the wire */
+	struct event *again;		/* the same reply once more */
+	unsigned int step;
+	struct ack *ack;
+	bool stopping;
+	void (*on_done)(void *);
+	void *on_done_arg;
+	void (*on_room)(void *);
+	void *on_room_arg;
+};
+
+/* Before attempt 2 and 3: a worker that was killed is back within a second. */
+static const unsigned int pause_ms[ATTEMPTS + 1] = { 0, 0, 500, 2000 };
+
+static void	turn_attempt(struct turn *);
+static void	turn_pump(struct turn *);
+static void	turn_over(struct turn *);
+static void	turn_end_error(struct turn *, const char *);
+static void	turn_timer(evutil_socket_t, short, void *);
+static void	turn_again(evutil_socket_t, short, void *);
+static gw_cb	reply_done;
+static void	turn_check_done(void *);
+
+struct turn *
+turn_new(struct event_base *base, const struct conf *conf, struct gw *gw,
+    struct inbox *inbox, const struct kind *kind)
+{
+	struct turn *t;
+
+	if ((t = calloc(1, sizeof(*t))) == NULL)
+		return NULL;
+	t->conf = conf;
+	t->gw = gw;
+	t->inbox = inbox;
+	t->kind = kind;
+	outq_init(&t->out);
+	t->timer = evtimer_new(base, turn_timer, t);
+	t->again = evtimer_new(base, turn_again, t);
+	t->ack = ack_new(base, gw, inbox);
+	if (t->timer == NULL || t->again == NULL || t->ack == NULL ||
+	    (t->kstate = kind->create(base, conf, t)) == NULL) {
+		turn_free(t);
+		return NULL;
+	}
+	ack_on_idle(t->ack, turn_check_done, t);
+	return t;
+}
+
+void
+turn_free(struct turn *t)
+{
+	if (t == NULL)
+		return;
+	if (t->kstate != NULL)
+		t->kind->destroy(t->kstate);
+	if (t->req != NULL)
+		gw_cancel(t->gw, t->req);
+	ack_free(t->ack);
+	if (t->timer != NULL)
+		event_free(t->timer);
+	if (t->again != NULL)
+		event_free(t->again);
+	outq_clear(&t->out);
+	free(t);
+}
+
+void
+turn_ack(struct turn *t)
+{
+	ack_send(t->ack);
+}
+
+void
+turn_on_room(struct turn *t, void (*cb)(void *), void *arg)
+{
+	t->on_room = cb;
+	t->on_room_arg = arg;
+}
+
+/* Opens the turn of the next message, if there is one and none is open. */
+void
+turn_wake(struct turn *t)
+{
+	uint64_t seq0;
+
+	if (t->state != T_IDLE || t->stopping ||
+	    (t->msg = inbox_take(t->inbox)) == NULL)
+		return;
+	/* Numbers by the clock: a restarted link must not reuse any. */
+	seq0 = (uint64_t)time(NULL) * 1000;
+	outq_open(&t->out, t->msg->id, t->msg->trace_id, t->msg->channel_id,
+	    seq0);
+	t->attempt = 0;
+	t->step = 0;
+	if (t->msg->aborted)
+		turn_end_error(t, "aborted");
+	else if (t->msg->text == NULL)
+		turn_end_error(t, "the message's text could not be read");
+	else
+		turn_attempt(t);
+}
+
+static void
+turn_attempt(struct turn *t)
+{
+	t->state = T_RUN;
+	t->attempt++;
+	t->ticket++;
+	t->llm_broke = t->llm_broken = false;
+	if (t->attempt > 1)
+		outq_attempt(&t->out, t->attempt);
+	log_debug("turn %s attempt %u", t->msg->trace_id, t->attempt);
+	t->kind->start(t->kstate, t->msg);
+}
+
+/* Ends the attempt at hand, whichever state it is in, without a word. */
+static void
+turn_halt(struct turn *t)
+{
+	evtimer_del(t->timer);
+	if (t->state == T_RUN)
+		t->kind->stop(t->kstate);
+	t->state = T_END;
+}
+
+static void
+turn_end_error(struct turn *t, const char *why)
+{
+	if (t->state == T_RUN || t->state == T_PAUSE)
+		turn_halt(t);
+	t->state = T_END;
+	log_info("turn %s ends with an error: %s", t->msg->trace_id, why);
+	outq_error(&t->out, why);
+	turn_pump(t);
+}
+
+/* True when the attempt is to be repeated; then the pause has begun. */
+static bool
+turn_repeat(struct turn *t)
+{
+	if (t->attempt >= ATTEMPTS || t->stopping)
+		return false;
+	log_info("turn %s: the LLM path broke under attempt %u",
+	    t->msg->trace_id, t->attempt);
+	t->state = T_PAUSE;
+	timer_ms(t->timer, pause_ms[t->attempt + 1]);
+	return true;
+}
+
+void
+turn_running(struct turn *t)
+{
+	if (t->state == T_RUN && !t->stopping)
+		timer_ms(t->timer, (unsigned int)t->conf->turn_timeout * 1000);
+}
+
+/* Too much in one turn: the runtime is stopped, the user is told. */
+static void
+turn_bound(struct turn *t, int ret)
+{
+	if (ret == -1)
+		turn_end_error(t, "the answer is longer than a turn may be");
+	else
+		turn_pump(t);
+}
+
+void
+turn_delta(struct turn *t, const char *s, size_t len)
+{
+	if (t->state == T_RUN)
+		turn_bound(t, outq_delta(&t->out, s, len));
+}
+
+void
+turn_reasoning(struct turn *t, const char *s, size_t len)
+{
+	if (t->state == T_RUN)
+		turn_bound(t, outq_reasoning(&t->out, s, len));
+}
+
+size_t
+turn_mark(const struct turn *t)
+{
+	return t->out.text_bytes;
+}
+
+void
+turn_rollback(struct turn *t, size_t mark)
+{
+	if (t->state == T_RUN)
+		outq_rollback(&t->out, mark);
+}
+
+void
+turn_tool_call(struct turn *t, const struct tool_event *ev)
+{
+	if (t->state == T_RUN)
+		turn_bound(t, outq_tool_call(&t->out, ev));
+}
+
+void
+turn_tool_result(struct turn *t, const struct tool_event *ev)
+{
+	if (t->state == T_RUN)
+		turn_bound(t, outq_tool_result(&t->out, ev));
+}
+
+void
+turn_done(struct turn *t)
+{
+	if (t->state != T_RUN)
+		return;
+	evtimer_del(t->timer);
+	t->state = T_END;
+	/* Some runtimes take a stream that was cut for a short answer. */
+	if (t->llm_broken) {
+		if (!turn_repeat(t))
+			turn_end_error(t, "the connection to the model broke");
+		return;
+	}
+	if (t->out.text_bytes == 0) {
+		turn_end_error(t, "the agent ended its turn without a word");
+		return;
+	}
+	outq_final(&t->out);
+	turn_pump(t);
+}
+
+void
+turn_failed(struct turn *t, const char *fmt, ...)
+{
+	char why[512];
+	va_list ap;
+
+	if (t->state != T_RUN)
+		return;
+	evtimer_del(t->timer);
+	t->state = T_END;
+	if (t->llm_broke && turn_repeat(t))
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	turn_end_error(t, why);
+}
+
+void
+turn_abort(struct turn *t, const char *trace_id)
+{
+	if (t->msg != NULL && strcmp(t->msg->trace_id, trace_id) == 0) {
+		if (t->state == T_RUN || t->state == T_PAUSE)
+			turn_end_error(t, "aborted");
+	} else
+		(void)inbox_abort(t->inbox, trace_id);
+}
+
+static void
+turn_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct turn *t = arg;
+	char why[80];
+
+	(void)fd;
+	(void)what;
+	if (t->stopping)
+		turn_end_error(t, "the agent was stopped");
+	else if (t->state == T_PAUSE)
+		turn_attempt(t);
+	else if (t->state == T_RUN) {
+		(void)snprintf(why, sizeof(why),
+		    "no answer within %d seconds", t->conf->turn_timeout);
+		turn_end_error(t, why);
+	}
+}
+
+const char *
+turn_open_id(const struct turn *t, unsigned int *attempt,
+    unsigned int *ticket)
+{
+	if (t->msg == NULL || t->attempt == 0)
+		return NULL;
+	*attempt = t->attempt;
+	*ticket = t->ticket;
+	return t->msg->trace_id;
+}
+
+void
+turn_llm_ended(struct turn *t, unsigned int ticket, bool ok)
+{
+	if (t->state != T_RUN || ticket != t->ticket)
+		return;
+	t->llm_broken = !ok;
+	if (!ok)
+		t->llm_broke = true;
+}
+
+/* Sends the oldest reply, unless one is on the wire or waits for a retry. */
+static void
+turn_pump(struct turn *t)
+{
+	char path[PATH_MAX_LEN];
+	const char *body;
+	size_t len;
+
+	if (t->req != NULL || evtimer_pending(t->again, NULL))
+		return;
+	if (outq_head(&t->out, &body, &len) == NULL)
+		return;
+	(void)snprintf(path, sizeof(path),
+	    "/api/openclaw/sessions/%s/reply", gw_slug(t->gw));
+	if ((t->req = gw_post(t->gw, path, body, len, reply_done, t)) == NULL)
+		timer_ms(t->again, retry_next(&t->step));
+}
+
+static void
+turn_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	turn_pump(arg);
+}
+
+/* The gateway will not take this reply, now or later. */
+static void
+reply_refused(struct turn *t, enum reply_kind kind, int status)
+{
+	char why[80];
+
+	log_warnx("turn %s: a reply was refused with status %d",
+	    t->msg->trace_id, status);
+	outq_pop(&t->out);
+	if (kind == REPLY_ERROR) {
+		turn_over(t);
+		return;
+	}
+	(void)snprintf(why, sizeof(why),
+	    "the host refused a part of the answer (status %d)", status);
+	if (kind == REPLY_FINAL) {
+		t->out.ended = false;
+		turn_end_error(t, why);
+	} else if (kind == REPLY_DELTA && t->state != T_END)
+		turn_end_error(t, why);
+	else
+		turn_pump(t);
+}
+
+static void
+reply_done(void *arg, int status, const char *body, size_t len,
+    unsigned int retry_after)
+{
+	struct turn *t = arg;
+	const char *p;
+	const struct reply *r;
+	enum reply_kind kind;
+	size_t n;
+
+	(void)body;
+	(void)len;
+	t->req = NULL;
+	r = outq_head(&t->out, &p, &n);
+	kind = r->kind;
+	if (status >= 200 && status < 300) {
+		t->step = 0;
+		outq_pop(&t->out);
+		if (kind == REPLY_FINAL || kind == REPLY_ERROR)
+			turn_over(t);
+		else
+			turn_pump(t);
+	} else if (status == 409 || status == 404) {
+		/* Answered already (by a former life of ours), or unknown. */
+		log_info("turn %s is closed at the host (status %d)",
+		    t->msg->trace_id, status);
+		turn_over(t);
+	} else if (status == 0 || status >= 500 || status == 401 ||
+	    status == 429) {
+		n = retry_next(&t->step);
+		timer_ms(t->again, retry_after > n ? retry_after :
+		    (unsigned int)n);
+	} else
+		reply_refused(t, kind, status);
+}
+
+/* The host has the last reply, or wants none: on to the next message. */
+static void
+turn_over(struct turn *t)
+{
+	turn_halt(t);
+	evtimer_del(t->again);
+	outq_clear(&t->out);
+	outq_init(&t->out);
+	inbox_over(t->inbox, t->msg);
+	t->msg = NULL;
+	t->state = T_IDLE;
+	ack_send(t->ack);
+	if (t->on_room != NULL && inbox_wants_redelivery(t->inbox))
+		t->on_room(t->on_room_arg);
+	turn_wake(t);
+}
+
+/* Nothing runs, nothing is to be sent: the process may end. */
+static void
+turn_check_done(void *arg)
+{
+	struct turn *t = arg;
+
+	if (t->stopping && t->state == T_IDLE && ack_idle(t->ack))
+		t->on_done(t->on_done_arg);
+}
+
+void
+turn_shutdown(struct turn *t, unsigned int grace_ms, void (*done)(void *),
+    void *arg)
+{
+	t->stopping = true;
+	t->on_done = done;
+	t->on_done_arg = arg;
+	if (t->state == T_PAUSE)
+		turn_end_error(t, "the agent was stopped");
+	else if (t->state == T_RUN)
+		timer_ms(t->timer, grace_ms);
+	turn_check_done(t);
+}
