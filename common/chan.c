@@ -49,7 +49,7 @@ struct chan {
 	struct event		*fev;		/* flush soon */
 	TAILQ_HEAD(, frame)	 queue;
 	size_t			 queued;	/* bytes */
-	bool			 full;		/* ENOBUFS since drained() */
+	bool			 full;		/* over half since drained() */
 	uint8_t			*part;		/* a frame that is not whole */
 	size_t			 partlen;
 	size_t			 partneed;
@@ -162,7 +162,6 @@ chan_send(struct chan *c, uint32_t type, uint64_t id, uint16_t flags,
 	if ((len = msg_encoded_size(type, payload)) == -1)
 		goto fail;
 	if (c->queued + (size_t)len + sizeof(h) > CHAN_QUEUE_MAX) {
-		c->full = true;
 		errno = ENOBUFS;
 		goto fail;
 	}
@@ -184,6 +183,9 @@ chan_send(struct chan *c, uint32_t type, uint64_t id, uint16_t flags,
 		event_active(c->fev, EV_TIMEOUT, 0);
 	TAILQ_INSERT_TAIL(&c->queue, f, entry);
 	c->queued += f->len;
+	/* Who streams stops at half and leaves the rest to others. */
+	if (c->queued > CHAN_QUEUE_MAX / 2)
+		c->full = true;
 	return 0;
 fail:
 	if (fd != -1) {

@@ -47,7 +47,7 @@ struct chan_ops {
 		    int);
 	/* The channel is of no more use: why is NULL for a plain end. */
 	void	(*closed)(void *, uint32_t type, const char *why);
-	/* The queue has fallen below a quarter of its cap. */
+	/* The queue was over half of its cap and is now below a quarter. */
 	void	(*drained)(void *);
 };
 

@@ -131,6 +131,10 @@ db_pragmas(struct db *db, const struct db_schema *schema)
 		return db_fail(db, SQLITE_ERROR, "configure");
 	(void)snprintf(buf, sizeof(buf), "PRAGMA cache_size=-%u",
 	    schema->cache_kib != 0 ? schema->cache_kib : CACHE_KIB);
+	/* Before WAL, so that its index is in memory: no shm file. */
+	if (schema->exclusive &&
+	    db_run(db, "PRAGMA locking_mode=EXCLUSIVE") == -1)
+		return -1;
 	if (db_run(db, buf) == -1 ||
 	    db_run(db, "PRAGMA temp_store=2") == -1 ||
 	    db_run(db, "PRAGMA trusted_schema=0") == -1 ||
@@ -139,7 +143,11 @@ db_pragmas(struct db *db, const struct db_schema *schema)
 	    db_run(db, "PRAGMA synchronous=FULL") == -1 ||
 	    db_run(db, "PRAGMA foreign_keys=1") == -1)
 		return -1;
-	return 0;
+	if (schema->max_pages == 0)
+		return 0;
+	(void)snprintf(buf, sizeof(buf), "PRAGMA max_page_count=%u",
+	    schema->max_pages);
+	return db_run(db, buf);
 }
 
 static int
@@ -188,8 +196,8 @@ db_open(const char *path, const struct db_schema *schema)
 	if ((db->name = strdup(schema->name)) == NULL)
 		goto fail;
 	rc = sqlite3_open_v2(path, &db->sql, SQLITE_OPEN_READWRITE |
-	    SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-	    NULL);
+	    SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+	    (schema->exclusive ? SQLITE_OPEN_NOFOLLOW : 0), NULL);
 	if (rc != SQLITE_OK) {
 		(void)db_fail(db, rc, "open");
 		goto fail;

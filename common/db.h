@@ -31,6 +31,8 @@ struct db_schema {
 	const char *const	*steps;		/* SQL; step n makes version n */
 	size_t			 nsteps;
 	unsigned		 cache_kib;	/* page cache; 0: 512 */
+	unsigned		 max_pages;	/* of 4 KiB: ENOSPC; 0: no cap */
+	bool			 exclusive;	/* one opener, no symlinks */
 };
 
 /*

@@ -425,7 +425,8 @@ httpd_conn_new(struct httpd *srv, struct httpd_listener *l, int fd)
 	c->fd = fd;
 	c->id = ++srv->next_id;
 	c->state = CONN_HEAD;
-	c->bev = bufferevent_socket_new(srv->base, fd, 0);
+	c->bev = bufferevent_socket_new(srv->base, fd,
+	    BEV_OPT_CLOSE_ON_FREE);
 	if (c->bev == NULL) {
 		free(c);
 		return (-1);
@@ -439,6 +440,7 @@ httpd_conn_new(struct httpd *srv, struct httpd_listener *l, int fd)
 	bufferevent_setcb(c->bev, read_cb, write_cb, event_cb, c);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, HTTP_MAX_HEAD);
 	if (bufferevent_enable(c->bev, EV_READ | EV_WRITE) == -1) {
+		(void)bufferevent_setfd(c->bev, -1);
 		bufferevent_free(c->bev);
 		free(c);
 		return (-1);

@@ -39,7 +39,8 @@ struct worker_conf {
 	char		*incus_socket;
 	char		*incus_project;
 	char		*incus_pool;
-	char		*allowed_hosts;
+	char		*allowed_hosts;	/* one a line */
+	char		*admin_group;	/* keeper */
 	char		*ca_file;
 	uint32_t	 max_connections;
 	uint32_t	 max_calls_per_turn;

@@ -30,9 +30,9 @@ static const char *const broken[] = {
 	"INSERT INTO t (name) VALUES ('first')",
 	"CREATE TABLE u (id INTEGER); CREATE TABLE t (id INTEGER)",
 };
-static const struct db_schema v1 = { "test", steps, 1, 0 };
-static const struct db_schema v2 = { "test", steps, 2, 0 };
-static const struct db_schema bad2 = { "test", broken, 2, 0 };
+static const struct db_schema v1 = { "test", steps, 1, 0, 0, false };
+static const struct db_schema v2 = { "test", steps, 2, 0, 0, false };
+static const struct db_schema bad2 = { "test", broken, 2, 0, 0, false };
 
 static char	 dir[] = "/tmp/test_db.XXXXXX";
 static char	 path[64];

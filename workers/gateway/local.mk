@@ -1,2 +1,24 @@
 # Build rules of workers/gateway/.
 # SPDX-License-Identifier: ISC
+noinst_LIBRARIES += libgateway.a
+libgateway_a_SOURCES = \
+	workers/gateway/agent.c workers/gateway/auth.c \
+	workers/gateway/bridge.c workers/gateway/budget.c \
+	workers/gateway/budget.h workers/gateway/events.c \
+	workers/gateway/gateway.c workers/gateway/gateway.h \
+	workers/gateway/hello.c workers/gateway/llm.c workers/gateway/llm.h \
+	workers/gateway/llm_stream.c workers/gateway/llm_trace.c \
+	workers/gateway/llmreq.c workers/gateway/llmreq.h \
+	workers/gateway/models.c workers/gateway/request.c \
+	workers/gateway/tap.c workers/gateway/tap.h \
+	workers/gateway/toolmap.c workers/gateway/toolmap.h \
+	workers/gateway/tracein.c workers/gateway/traceq.c \
+	workers/gateway/traceq.h
+libgateway_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
+
+pkglibexec_PROGRAMS += agentd-gateway
+agentd_gateway_SOURCES = workers/gateway/main.c
+agentd_gateway_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+GATEWAY_LIBS = libgateway.a libhttp.a libjson.a $(WORKER_LIBS) \
+	$(JSON_LIBS) $(SODIUM_LIBS)
+agentd_gateway_LDADD = $(GATEWAY_LIBS)

@@ -1,0 +1,227 @@
+/*
+ * The agents' sockets: one directory and one listener for each.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: supervisor.  Talks to: gateway.
+ *
+ * agents/ is 0700 root and so keeps all other users of the host away;
+ * agents/<id>/ is bind-mounted into the container, so it and the socket in it
+ * are open to the container's mapped users.
+ */
+#include <sys/stat.h>
+#include <sys/tree.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agents.h"
+#include "conf.h"
+#include "listen.h"
+#include "log.h"
+#include "super.h"
+#include "sys.h"
+
+#define SOCKET	"agentd.sock"
+
+struct agent {
+	RB_ENTRY(agent)	 entry;
+	char		 id[ID_LEN + 1];
+	int		 fd;		/* listens */
+	int		 dir;
+};
+RB_HEAD(agent_tree, agent);
+
+static struct agents {
+	int			 dir;
+	struct worker		*gateway;
+	struct agent_tree	 tree;
+	size_t			 n;
+} ag = { -1, NULL, RB_INITIALIZER(&ag.tree), 0 };
+
+static int
+agent_cmp(const struct agent *a, const struct agent *b)
+{
+	return strcmp(a->id, b->id);
+}
+
+RB_GENERATE_INTERNAL(agent_tree, agent, entry, agent_cmp,
+    static __attribute__((unused)))
+
+void
+agents_init(const struct conf *c, struct worker *gateway)
+{
+	char path[1280];
+
+	snprintf(path, sizeof(path), "%s/agents", c->state_dir);
+	ag.dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (ag.dir == -1)
+		fatal("%s", path);
+	ag.gateway = gateway;
+}
+
+static struct agent *
+agent_find(const char *id)
+{
+	struct agent key;
+
+	strlcpy(key.id, id, sizeof(key.id));
+	return RB_FIND(agent_tree, &ag.tree, &key);
+}
+
+/* Without a gateway nothing is lost: all are handed over when it starts. */
+static void
+push(const struct agent *a)
+{
+	struct m_agent_id m = { .agent_id = a->id };
+	int fd;
+
+	if (ag.gateway->state != WS_RUNNING)
+		return;
+	if ((fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 0)) == -1 ||
+	    peer_send_fd(ag.gateway->peer, MSG_GW_LISTEN, &m, fd) == -1)
+		worker_kill(ag.gateway, "cannot hand it a listener: %s",
+		    strerror(errno));
+}
+
+static void
+withdraw(const struct agent *a)
+{
+	struct m_agent_id m = { .agent_id = a->id };
+
+	if (ag.gateway->state == WS_RUNNING &&
+	    peer_send(ag.gateway->peer, MSG_GW_UNLISTEN, &m) == -1)
+		worker_kill(ag.gateway, "cannot withdraw a listener: %s",
+		    strerror(errno));
+}
+
+static void
+agent_free(struct agent *a)
+{
+	RB_REMOVE(agent_tree, &ag.tree, a);
+	ag.n--;
+	close(a->fd);
+	close(a->dir);
+	free(a);
+}
+
+/* The agent's directory, made if missing. */
+static int
+open_dir(const char *id)
+{
+	struct stat st;
+	int dir;
+
+	if (mkdirat(ag.dir, id, 0711) == -1 && errno != EEXIST)
+		return -1;
+	dir = openat(ag.dir, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	    O_CLOEXEC);
+	if (dir == -1)
+		return -1;
+	if (fstat(dir, &st) == -1 || fchmod(dir, 0711) == -1) {
+		close(dir);
+		return -1;
+	}
+	if (st.st_uid != 0) {
+		close(dir);
+		errno = EPERM;
+		return -1;
+	}
+	return dir;
+}
+
+static struct agent *
+agent_new(const char *id)
+{
+	struct agent *a;
+
+	if ((a = calloc(1, sizeof(*a))) == NULL)
+		return NULL;
+	strlcpy(a->id, id, sizeof(a->id));
+	if ((a->dir = open_dir(id)) == -1) {
+		free(a);
+		return NULL;
+	}
+	if ((a->fd = listen_unix_at(a->dir, SOCKET)) == -1) {
+		int saved = errno;
+
+		close(a->dir);
+		free(a);
+		errno = saved;
+		return NULL;
+	}
+	RB_INSERT(agent_tree, &ag.tree, a);
+	ag.n++;
+	return a;
+}
+
+uint32_t
+agents_listen(const char *id, char *why, size_t size)
+{
+	struct agent *a;
+	struct stat st;
+
+	if ((a = agent_find(id)) != NULL) {
+		/* Someone may have tidied up behind our back. */
+		if (fstatat(a->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISSOCK(st.st_mode) && st.st_nlink > 0)
+			return 200;
+		withdraw(a);
+		agent_free(a);
+	}
+	if (ag.n >= AGENTS_MAX) {
+		snprintf(why, size, "there are %d agents' sockets already",
+		    AGENTS_MAX);
+		return 503;
+	}
+	if ((a = agent_new(id)) == NULL) {
+		snprintf(why, size, "socket of agent %s: %s", id,
+		    strerror(errno));
+		log_warnx("%s", why);
+		return 500;
+	}
+	push(a);
+	return 200;
+}
+
+uint32_t
+agents_unlisten(const char *id, char *why, size_t size)
+{
+	struct agent *a;
+	int dir;
+
+	if ((a = agent_find(id)) != NULL) {
+		withdraw(a);
+		agent_free(a);
+	}
+	/* One from an earlier life has files, but no listener. */
+	dir = openat(ag.dir, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	    O_CLOEXEC);
+	if (dir == -1 && errno == ENOENT)
+		return 200;
+	if (dir == -1 ||
+	    (unlinkat(dir, SOCKET, 0) == -1 && errno != ENOENT) ||
+	    unlinkat(ag.dir, id, AT_REMOVEDIR) == -1) {
+		snprintf(why, size, "socket directory of agent %s: %s", id,
+		    strerror(errno));
+		log_warnx("%s", why);
+		if (dir != -1)
+			close(dir);
+		return 500;
+	}
+	close(dir);
+	return 200;
+}
+
+void
+agents_push_all(void)
+{
+	struct agent *a;
+
+	RB_FOREACH(a, agent_tree, &ag.tree)
+		push(a);
+}

@@ -1,0 +1,133 @@
+/*
+ * The agent's event stream: what keeper has for it, as SSE.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: gateway.  Talks to: keeper.
+ *
+ * One stream an agent; a new one replaces the old.  When keeper restarts the
+ * stream stays and subscribes again: keeper then sends every event that was
+ * not acknowledged, and the link drops those it knows.
+ */
+#include <sys/types.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway.h"
+#include "log.h"
+#include "worker.h"
+
+/* Of unread events; 1000 queued messages of usual size and one large. */
+#define QUEUE_MAX	(4U * 1024 * 1024)
+
+static void	events_row(struct msg *, void *);
+static void	events_closed(struct greq *);
+
+static int
+subscribe(struct greq *g)
+{
+	struct m_bridge_sub q = { g->agent->id, g->last_event };
+
+	g->peer = worker_peer(PROC_KEEPER);
+	g->pending = peer_request(g->peer, MSG_BRIDGE_SUB, &q, 0, events_row,
+	    g);
+	return g->pending == 0 ? -1 : 0;
+}
+
+void
+events_get(struct greq *g)
+{
+	struct agent *a = g->agent;
+	struct greq *old = a->events;
+	const char *slug = httpd_req_param(g->req, "slug"), *last, *why;
+
+	if (slug == NULL || strcmp(slug, a->slug) != 0) {
+		greq_error(g, 404, "no such session on this socket");
+		return;
+	}
+	if (greq_header(g, "Last-Event-ID", &last) == -1) {
+		greq_error(g, 400, "Last-Event-ID is given twice");
+		return;
+	}
+	if (last != NULL && *last != '\0') {
+		g->last_event = (uint64_t)strtonum(last, 0, INT64_MAX, &why);
+		if (why != NULL) {
+			greq_error(g, 400, "Last-Event-ID is %s", why);
+			return;
+		}
+	}
+	g->stream = true;
+	if (subscribe(g) == -1) {
+		greq_away(g, PROC_KEEPER);
+		return;
+	}
+	/* keeper has replaced the old one: no CANCEL for it. */
+	if (old != NULL) {
+		peer_forget(old->peer, old->pending, false);
+		old->pending = 0;
+		greq_end_stream(old);
+	}
+	a->events = g;
+	g->closed = events_closed;
+	httpd_sse_start(g->req, QUEUE_MAX, true);
+	(void)httpd_sse_comment(g->req, "connected");
+}
+
+static void
+events_closed(struct greq *g)
+{
+	if (g->agent->events == g)
+		g->agent->events = NULL;
+}
+
+void
+events_end(struct agent *a)
+{
+	struct greq *g = a->events;
+
+	if (g == NULL)
+		return;
+	a->events = NULL;
+	greq_end_stream(g);
+}
+
+void
+events_keeper_up(struct agent *a)
+{
+	struct greq *g = a->events;
+
+	if (g != NULL && g->pending == 0 && subscribe(g) == -1)
+		events_end(a);
+}
+
+static void
+events_row(struct msg *m, void *arg)
+{
+	struct greq *g = arg;
+	const struct m_result *r;
+	char id[24];
+
+	if (m == NULL) {
+		/* keeper is gone; events_keeper_up() asks the next one. */
+		g->pending = 0;
+		return;
+	}
+	if (!m->more)
+		g->pending = 0;
+	if (m->type != MSG_RESULT || !m->more) {
+		if (m->type == MSG_RESULT && m->u.result.status >= 400)
+			log_warnx("agent %s: events: %s", g->agent->slug,
+			    m->u.result.json);
+		events_end(g->agent);
+		return;
+	}
+	r = &m->u.result;
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)r->event_id);
+	if (r->event_id > g->last_event)
+		g->last_event = r->event_id;
+	/* A full queue cuts the client off: it will subscribe again. */
+	(void)httpd_sse_event(g->req, r->event_id != 0 ? id : NULL,
+	    *r->event != '\0' ? r->event : NULL, r->json, strlen(r->json));
+}
