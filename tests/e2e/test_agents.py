@@ -266,7 +266,7 @@ def dull(build, incus, images, dull_images, service):
     """An agentd whose catalog names those images."""
     catalog = f"{service.dir}/catalog"
     os.makedirs(catalog, exist_ok=True)
-    shared = f"{service.inst}/share/agentd/frameworks"
+    shared = f"{service.inst}/share/agentd/catalog/frameworks"
     with open(f"{shared}/pi.yaml", encoding="utf-8") as f:
         good = f.read()
     written = []
