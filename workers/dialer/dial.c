@@ -157,7 +157,8 @@ resolved(int error, struct evutil_addrinfo *list, void *arg)
 	d->req = NULL;
 	if (error != 0) {
 		fail(d, 502, "cannot resolve %s: %s", d->host,
-		    evutil_gai_strerror(error));
+		    error == EVUTIL_EAI_NONAME || error == EVUTIL_EAI_NODATA ?
+		    "no such name" : evutil_gai_strerror(error));
 		finish(d, -1);
 		return;
 	}
@@ -341,6 +342,4 @@ dns_log(int warn, const char *text)
 {
 	if (warn)
 		log_info("resolver: %s", text);
-	else
-		log_debug("resolver: %s", text);
 }

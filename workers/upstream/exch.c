@@ -178,8 +178,9 @@ c_failed(void *arg, unsigned status, const char *why)
 	struct stream *s = e->stream;
 
 	if (!e->started) {
-		stream_fail(s, status, "provider %s cannot be reached: %s",
-		    s->route->name, why);
+		/* The dialer's 403 would look like a word of the provider. */
+		stream_fail(s, status == 403 ? 502 : status, "provider %s "
+		    "cannot be reached: %s", s->route->name, why);
 		return;
 	}
 	/* What was read before may be a whole reply. */

@@ -37,6 +37,8 @@ static int		 stream_cmp(const struct stream *,
 static struct stream	*stream_find(uint64_t);
 static bool		 path_valid(const char *);
 static void		 send_end(struct stream *, bool, const char *);
+static void		 log_call(const struct stream *, const char *,
+			    const char *);
 static void		 send_error(struct stream *, unsigned, const char *);
 static void		 stream_free(struct stream *);
 static void		 reply(const struct stream *, uint32_t, bool,
@@ -237,7 +239,7 @@ stream_cut(struct stream *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_info("call cut: %s", text);
+	log_call(s, "cut", text);
 	send_end(s, false, text);
 }
 
@@ -250,11 +252,20 @@ stream_fail(struct stream *s, unsigned status, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_info("call failed: %u %s", status, text);
+	log_call(s, "failed", text);
 	if (s->head_sent)
 		send_end(s, false, text);
 	else
 		send_error(s, status, text);
+}
+
+/* Under the gateway's id, from whatever callback it comes. */
+static void
+log_call(const struct stream *s, const char *what, const char *text)
+{
+	log_set_request(s->id);
+	log_info("call %s: %s", what, text);
+	log_set_request(0);
 }
 
 /* A complete reply with the error, in the form that runtimes know. */
