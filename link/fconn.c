@@ -403,6 +403,9 @@ conn_status(struct fconn *c)
 {
 	struct fconns *f = c->f;
 
+	/* At once: the runtime may fail its turn before the body has come. */
+	if (c->parser.code == 502 || c->parser.code == 503)
+		conn_report(c, false);
 	if (c->parser.code != 401) {
 		evbuffer_add_buffer(bufferevent_get_output(c->cl), c->held);
 		return true;
@@ -417,7 +420,7 @@ conn_status(struct fconn *c)
 static void
 conn_answered(struct fconn *c)
 {
-	conn_report(c, c->parser.code != 502 && c->parser.code != 503);
+	conn_report(c, true);
 	conn_linger(c);
 }
 
