@@ -31,3 +31,34 @@ agentd_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SECCOMP_CFLAGS) \
 	$(SYSTEMD_CFLAGS)
 agentd_LDADD = libconf.a libcommon.a $(EVENT_LIBS) $(YAML_LIBS) \
 	$(SECCOMP_LIBS) $(SYSTEMD_LIBS) $(BSD_LIBS)
+
+EXTRA_DIST += tests/golden/conf
+if HAVE_CMOCKA
+UNIT += tests/unit/test_conf tests/unit/test_catalog tests/unit/test_restart
+CONF_TEST_LIBS = libconf.a libcommon.a $(YAML_LIBS) $(UNIT_LIBS)
+tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
+tests_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/supervisor \
+	-DGOLDEN='"$(abs_srcdir)/tests/golden"'
+tests_unit_test_conf_LDADD = $(CONF_TEST_LIBS)
+tests_unit_test_catalog_SOURCES = tests/unit/test_catalog.c
+tests_unit_test_catalog_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/supervisor \
+	-DSHIPPED='"$(abs_srcdir)/catalog"'
+tests_unit_test_catalog_LDADD = $(CONF_TEST_LIBS)
+tests_unit_test_restart_SOURCES = tests/unit/test_restart.c \
+	supervisor/restart.c supervisor/cause.c
+tests_unit_test_restart_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/supervisor \
+	$(SECCOMP_CFLAGS)
+tests_unit_test_restart_LDADD = libcommon.a $(SECCOMP_LIBS) $(UNIT_LIBS)
+endif
+
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_conf
+tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c \
+	supervisor/diag.c supervisor/ytree.c supervisor/schema.c \
+	supervisor/conf.c supervisor/catalog.c
+tests_fuzz_fuzz_conf_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/supervisor \
+	$(YAML_CFLAGS)
+tests_fuzz_fuzz_conf_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_conf_LDADD = libcommon.a $(YAML_LIBS) $(BSD_LIBS)
+endif

@@ -5,7 +5,6 @@
  *
  * Runs in: supervisor.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,16 +194,17 @@ number_of(const char *s, bool units, uint64_t *out)
 	if (s[0] < '0' || s[0] > '9' || strlen(s) > 24 ||
 	    (s[0] == '0' && s[1] >= '0' && s[1] <= '9'))
 		return -1;
-	errno = 0;
 	*out = strtoull(s, &end, 10);
-	if (errno != 0)
-		return -1;
 	for (i = 0; i < n; i++)
 		if (strcmp(end, unit[i].name) == 0)
 			break;
-	if (i == n || *out > UINT64_MAX >> unit[i].shift)
+	if (i == n)
 		return -1;
-	*out <<= unit[i].shift;
+	/* Too large for any type is too large for every range. */
+	if (*out > UINT64_MAX >> unit[i].shift)
+		*out = UINT64_MAX;
+	else
+		*out <<= unit[i].shift;
 	return 0;
 }
 
@@ -215,12 +215,12 @@ read_number(const struct place *p, bool units, uint64_t *v)
 	const char *s;
 	char q[300];
 
-	s = plain_of(p, units ? "a size" : "a whole number");
+	s = plain_of(p, units ? "a size" : "a number");
 	if (s == NULL)
 		return -1;
 	if (number_of(s, units, v) == -1) {
 		bad(p, "%s is not a %s", diag_quote(s, q, sizeof(q)),
-		    units ? "size (like 512MiB)" : "whole number");
+		    units ? "size (like 512MiB)" : "decimal number");
 		return -1;
 	}
 	if (*v < k->min || *v > k->max) {
@@ -327,18 +327,21 @@ static void
 unknown_key(const struct ynode *n, const struct schema_key *keys,
     const char *prefix, struct diags *d)
 {
-	char list[512] = "", q[300];
+	char list[512] = "", where[NAME_MAX_LEN + 8] = "", q[300];
 	const struct schema_key *k;
 
+	/* The prefix ends with a dot that belongs to no sentence. */
+	if (prefix[0] != '\0')
+		snprintf(where, sizeof(where), " in %.*s",
+		    (int)strlen(prefix) - 1, prefix);
 	for (k = keys; k->name != NULL; k++) {
 		if (k != keys)
 			strlcat(list, ", ", sizeof(list));
 		strlcat(list, k->name, sizeof(list));
 	}
 	diags_add(d, n->key_line, n->key_col,
-	    "unknown key %s%s%s (known here: %s)",
-	    diag_quote(n->key, q, sizeof(q)), prefix[0] == '\0' ? "" :
-	    " below ", prefix, list);
+	    "unknown key %s%s (known here: %s)",
+	    diag_quote(n->key, q, sizeof(q)), where, list);
 }
 
 void

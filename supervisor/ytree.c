@@ -319,6 +319,9 @@ ytree_parse(const char *buf, size_t len, struct diags *d)
 		diags_add(d, 0, 0, "larger than %d bytes", YTREE_BYTES_MAX);
 	else
 		root = read_stream(&r);
+	/* What lies around a mistake of syntax would be misjudged. */
+	if (root != NULL && r.failed)
+		root->kind = YN_BAD;
 	yaml_parser_delete(&r.yaml);
 
 	if (root != NULL && root->kind == YN_SCALAR && root->plain &&

@@ -40,7 +40,8 @@ struct ynode {
  * Reads one document.  Anchors, aliases, tags, merges, a second document,
  * duplicate keys, keys that are not text and anything over the bounds are
  * errors, which are added to the list; all that can be found are.  An empty
- * document is an empty map.  Never NULL.
+ * document is an empty map; one that cannot be read to its end is YN_BAD.
+ * Never NULL.
  */
 struct ynode	*ytree_parse(const char *, size_t, struct diags *);
 void		 ytree_free(struct ynode *);
