@@ -10,4 +10,4 @@ agentd_trace_SOURCES = workers/trace/main.c workers/trace/intake.h \
 	workers/trace/post.c $(TRACE_MODULES)
 agentd_trace_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
 agentd_trace_LDADD = libdb.a libhttp.a $(WORKER_LIBS) $(SQLITE_LIBS) \
-	$(SODIUM_LIBS)
+	$(SODIUM_LIBS) -lm
