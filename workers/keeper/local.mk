@@ -1,2 +1,28 @@
 # Build rules of workers/keeper/.
 # SPDX-License-Identifier: ISC
+noinst_LIBRARIES += libkeeper.a
+libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
+	workers/keeper/job.h workers/keeper/jobsm.h workers/keeper/secret.h \
+	workers/keeper/provider.h workers/keeper/tell.h \
+	workers/keeper/agent.c workers/keeper/audit.c workers/keeper/auth.c \
+	workers/keeper/bridge.c workers/keeper/chat.c \
+	workers/keeper/deploy.c workers/keeper/frameworks.c \
+	workers/keeper/history.c workers/keeper/job.c \
+	workers/keeper/jobrow.c workers/keeper/jobsm.c \
+	workers/keeper/keeper.c \
+	workers/keeper/lifecycle.c workers/keeper/provcheck.c \
+	workers/keeper/provider.c workers/keeper/reconcile.c \
+	workers/keeper/reply.c workers/keeper/schema.c \
+	workers/keeper/secret.c workers/keeper/status.c \
+	workers/keeper/teardown.c workers/keeper/tell.c \
+	workers/keeper/tracebox.c workers/keeper/turn.c \
+	workers/keeper/watch.c
+libkeeper_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
+
+KEEPER_LIBS = libkeeper.a libdb.a libhttp.a $(WORKER_LIBS) $(SQLITE_LIBS) \
+	$(SODIUM_LIBS)
+
+pkglibexec_PROGRAMS += agentd-keeper
+agentd_keeper_SOURCES = workers/keeper/main.c
+agentd_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
+agentd_keeper_LDADD = $(KEEPER_LIBS)

@@ -1,0 +1,361 @@
+/*
+ * The registry of agents.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.  Talks to: front.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "keeper.h"
+#include "log.h"
+
+RB_HEAD(id_tree, agent);
+RB_HEAD(slug_tree, agent);
+
+static struct {
+	struct id_tree		 ids;
+	struct slug_tree	 slugs;
+} reg = { RB_INITIALIZER(&reg.ids), RB_INITIALIZER(&reg.slugs) };
+
+static int
+id_cmp(const struct agent *a, const struct agent *b)
+{
+	return strcmp(a->id, b->id);
+}
+
+static int
+slug_cmp(const struct agent *a, const struct agent *b)
+{
+	return strcmp(a->slug, b->slug);
+}
+
+RB_GENERATE_INTERNAL(id_tree, agent, by_id, id_cmp,
+    static __attribute__((unused)))
+RB_GENERATE_INTERNAL(slug_tree, agent, by_slug, slug_cmp,
+    static __attribute__((unused)))
+
+static const char *const states[] = {
+	[AGENT_DEPLOYING] = "deploying",
+	[AGENT_RUNNING] = "running",
+	[AGENT_STOPPED] = "stopped",
+	[AGENT_DELETING] = "deleting",
+	[AGENT_FAILED] = "failed",
+};
+
+static enum agent_state
+state_by_name(const char *name)
+{
+	size_t	 i;
+
+	for (i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		if (strcmp(states[i], name) == 0)
+			return (enum agent_state)i;
+	return AGENT_FAILED;
+}
+
+const char *
+agent_status(const struct agent *a)
+{
+	return states[a->state];
+}
+
+static void
+insert(struct agent *a)
+{
+	RB_INSERT(id_tree, &reg.ids, a);
+	RB_INSERT(slug_tree, &reg.slugs, a);
+}
+
+#define AGENT_COLS \
+	"id, owner_id, slug, display_name, framework, model, emoji, color, " \
+	"status, memory, cpus, disk, instance, channel_id, uid_base, " \
+	"uid_count, next_event, created_at, started_at, last_seen"
+
+static struct agent *
+from_row(struct db_stmt *s)
+{
+	struct agent	*a;
+
+	if ((a = calloc(1, sizeof(*a))) == NULL)
+		fatal("agent");
+	(void)strlcpy(a->id, db_text(s, 0), sizeof(a->id));
+	(void)strlcpy(a->owner, db_text(s, 1), sizeof(a->owner));
+	(void)strlcpy(a->slug, db_text(s, 2), sizeof(a->slug));
+	(void)strlcpy(a->display_name, db_text(s, 3),
+	    sizeof(a->display_name));
+	(void)strlcpy(a->framework, db_text(s, 4), sizeof(a->framework));
+	(void)strlcpy(a->model, db_text(s, 5), sizeof(a->model));
+	(void)strlcpy(a->emoji, db_text(s, 6), sizeof(a->emoji));
+	(void)strlcpy(a->color, db_text(s, 7), sizeof(a->color));
+	a->state = state_by_name(db_text(s, 8));
+	a->memory = (uint64_t)db_int(s, 9);
+	a->cpus = (uint32_t)db_int(s, 10);
+	a->disk = (uint64_t)db_int(s, 11);
+	(void)strlcpy(a->instance, db_text(s, 12), sizeof(a->instance));
+	(void)strlcpy(a->channel_id, db_text(s, 13), sizeof(a->channel_id));
+	a->uid_base = (uint32_t)db_int(s, 14);
+	a->uid_count = (uint32_t)db_int(s, 15);
+	a->next_event = (uint64_t)db_int(s, 16);
+	a->created_at = db_double(s, 17);
+	a->started_at = db_double(s, 18);
+	a->last_seen = a->seen_saved = db_double(s, 19);
+	return a;
+}
+
+void
+agent_load(void)
+{
+	struct db_stmt	*s;
+	struct agent	*a;
+	int64_t		 n;
+	int		 rc;
+
+	s = db_query(keeper_db(), "SELECT " AGENT_COLS " FROM agent", "");
+	if (s == NULL)
+		fatalx("cannot read the agents");
+	while ((rc = db_step(s)) == 1)
+		insert(from_row(s));
+	db_end(s);
+	if (rc == -1)
+		fatalx("cannot read the agents");
+	RB_FOREACH(a, id_tree, &reg.ids)
+		if (db_get_int(keeper_db(), &n, "SELECT count(*) FROM outbox "
+		    "WHERE agent_id = ?1", "s", a->id) == 1)
+			a->queued = (uint32_t)n;
+}
+
+struct agent *
+agent_by_id(const char *id)
+{
+	struct agent	 key;
+
+	if (strlcpy(key.id, id, sizeof(key.id)) >= sizeof(key.id))
+		return NULL;
+	return RB_FIND(id_tree, &reg.ids, &key);
+}
+
+struct agent *
+agent_by_slug(const char *slug)
+{
+	struct agent	 key;
+
+	if (strlcpy(key.slug, slug, sizeof(key.slug)) >= sizeof(key.slug))
+		return NULL;
+	return RB_FIND(slug_tree, &reg.slugs, &key);
+}
+
+bool
+agent_may(const struct pass *who, const struct agent *a)
+{
+	return who->role == ROLE_ADMIN ||
+	    (who->role == ROLE_USER && strcmp(who->principal, a->owner) == 0);
+}
+
+struct agent *
+agent_visible(const struct pass *who, const char *slug)
+{
+	struct agent	*a;
+
+	a = agent_by_slug(slug);
+	return a != NULL && agent_may(who, a) ? a : NULL;
+}
+
+struct agent *
+agent_first(void)
+{
+	return RB_MIN(slug_tree, &reg.slugs);
+}
+
+struct agent *
+agent_next(struct agent *a)
+{
+	return RB_NEXT(slug_tree, &reg.slugs, a);
+}
+
+void
+agent_add(struct agent *a)
+{
+	insert(a);
+	(void)db_exec(keeper_db(), "INSERT INTO agent (" AGENT_COLS ") VALUES "
+	    "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
+	    "?15, ?16, ?17, ?18, ?19, ?20)", "sssssssssquqssuuqddd", a->id,
+	    a->owner, a->slug, a->display_name, a->framework, a->model,
+	    a->emoji, a->color, states[a->state], (int64_t)a->memory, a->cpus,
+	    (int64_t)a->disk, a->instance, a->channel_id, a->uid_base,
+	    a->uid_count, (int64_t)a->next_event, a->created_at,
+	    a->started_at, a->last_seen);
+}
+
+void
+agent_forget(struct agent *a)
+{
+	bridge_close(a);
+	turn_forget_agent(a);
+	RB_REMOVE(id_tree, &reg.ids, a);
+	RB_REMOVE(slug_tree, &reg.slugs, a);
+	free(a);
+}
+
+void
+agent_delete_row(const struct agent *a)
+{
+	if (a->channel_id[0] != '\0')
+		chat_channel_delete(a->channel_id);
+	(void)db_exec(keeper_db(), "DELETE FROM agent WHERE id = ?1", "s",
+	    a->id);
+}
+
+int
+agent_save(const struct agent *a)
+{
+	return db_exec(keeper_db(), "UPDATE agent SET status = ?2, "
+	    "channel_id = ?3, uid_base = ?4, uid_count = ?5, started_at = ?6, "
+	    "last_seen = ?7 WHERE id = ?1", "sssuudd", a->id,
+	    states[a->state], a->channel_id, a->uid_base, a->uid_count,
+	    a->started_at, a->last_seen) == 1 ? 0 : -1;
+}
+
+void
+agent_json(struct jbuf *jb, const struct agent *a)
+{
+	jb_obj(jb);
+	jb_kstr(jb, "id", a->id);
+	jb_kstr(jb, "name", a->slug);
+	jb_kstr(jb, "display_name", a->display_name);
+	jb_kstr(jb, "framework", a->framework);
+	jb_kstr(jb, "model", a->model[0] != '\0' ? a->model : NULL);
+	jb_kstr(jb, "color", a->color);
+	jb_kstr(jb, "emoji", a->emoji[0] != '\0' ? a->emoji : NULL);
+	jb_kstr(jb, "status", states[a->state]);
+	jb_key(jb, "presence");
+	jb_obj(jb);
+	jb_kbool(jb, "connected", a->sub != NULL);
+	jb_key(jb, "last_seen");
+	if (a->last_seen > 0)
+		jb_double(jb, a->last_seen);
+	else
+		jb_null(jb);
+	jb_end(jb);
+	jb_kint(jb, "queued", a->queued);
+	jb_kint(jb, "memory_limit", (int64_t)a->memory);
+	jb_kint(jb, "cpu_limit", a->cpus);
+	jb_kint(jb, "disk_limit", (int64_t)a->disk);
+	jb_kstr(jb, "chat_channel_id",
+	    a->channel_id[0] != '\0' ? a->channel_id : NULL);
+	jb_kstr(jb, "channel_id",
+	    a->channel_id[0] != '\0' ? a->channel_id : NULL);
+	jb_kstr(jb, "container", a->instance);
+	jb_kstr(jb, "owner", a->owner);
+	jb_key(jb, "created_at");
+	jb_double(jb, a->created_at);
+	jb_key(jb, "started_at");
+	if (a->started_at > 0)
+		jb_double(jb, a->started_at);
+	else
+		jb_null(jb);
+	jb_end(jb);
+}
+
+void
+agent_counts(uint32_t *total, uint32_t *running, uint32_t *connected)
+{
+	struct agent	*a;
+
+	*total = *running = *connected = 0;
+	RB_FOREACH(a, id_tree, &reg.ids) {
+		(*total)++;
+		*running += a->state == AGENT_RUNNING;
+		*connected += a->sub != NULL;
+	}
+}
+
+/* Letters and digits of ASCII stay, a run of others becomes one dash. */
+int
+agent_slug(const char *name, char out[SLUG_MAX + 1])
+{
+	size_t	 n = 0;
+	bool	 dash = false;
+
+	for (; *name != '\0' && n < SLUG_MAX; name++) {
+		unsigned char	 c = (unsigned char)*name;
+
+		if (c >= 0x80 || !isalnum(c)) {
+			dash = n > 0;
+			continue;
+		}
+		if (dash && n + 1 < SLUG_MAX)
+			out[n++] = '-';
+		else if (dash)
+			break;
+		dash = false;
+		out[n++] = (char)tolower(c);
+	}
+	out[n] = '\0';
+	return n > 0 ? 0 : -1;
+}
+
+bool
+agent_color_ok(const char *c)
+{
+	size_t	 i;
+
+	if (c[0] == '\0')
+		return true;
+	if (c[0] != '#' || strlen(c) != 7)
+		return false;
+	for (i = 1; i < 7; i++)
+		if (!isxdigit((unsigned char)c[i]))
+			return false;
+	return true;
+}
+
+int
+h_agent_list(struct peer *p, struct msg *m)
+{
+	struct client	 c = client_of(m);
+	struct pass	 who;
+	struct agent	*a;
+	struct jbuf	 jb;
+
+	(void)p;
+	if (auth_request(m, &m->u.api.pass, ROLE_USER, &who) == -1)
+		return 0;
+	jbuf_init(&jb, 16384);
+	RB_FOREACH(a, slug_tree, &reg.slugs) {
+		if (!agent_may(&who, a))
+			continue;
+		jbuf_reset(&jb);
+		agent_json(&jb, a);
+		if (reply_row(c, "", 0, &jb) == -1)
+			break;
+	}
+	jbuf_free(&jb);
+	reply_list_end(c, a == NULL);
+	return 0;
+}
+
+int
+h_agent_get(struct peer *p, struct msg *m)
+{
+	const struct m_agent_ref	*in = &m->u.agent_ref;
+	struct pass			 who;
+	struct agent			*a;
+	struct jbuf			 jb;
+
+	(void)p;
+	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+		return 0;
+	if ((a = agent_visible(&who, in->slug)) == NULL) {
+		reply_error(client_of(m), 404, "there is no agent %s",
+		    in->slug);
+		return 0;
+	}
+	jbuf_init(&jb, 16384);
+	agent_json(&jb, a);
+	reply_doc(client_of(m), 200, &jb);
+	return 0;
+}

@@ -1,0 +1,90 @@
+/*
+ * The registry of agents: all of them in memory, written through to the
+ * database.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.
+ */
+#ifndef AGENT_H
+#define AGENT_H
+
+#include <sys/tree.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "jbuf.h"
+#include "msg.h"
+#include "pass.h"
+#include "peer.h"
+#include "sys.h"
+
+#define SLUG_MAX	52
+#define INSTANCE_MAX	64
+
+struct job;
+struct op;
+struct sub;
+
+struct agent {
+	RB_ENTRY(agent)	 by_id, by_slug;
+	char		 id[ID_LEN + 1];
+	char		 slug[SLUG_MAX + 1];
+	char		 instance[INSTANCE_MAX + 1];
+	char		 channel_id[ID_LEN + 1];	/* "": none yet */
+	char		 owner[65];
+	char		 framework[65];
+	char		 model[257];
+	char		 display_name[129];
+	char		 emoji[33];
+	char		 color[17];
+	enum agent_state state;
+	uint64_t	 memory, disk;		/* bytes */
+	uint32_t	 cpus;
+	uint32_t	 uid_base, uid_count;	/* 0, 0: not known */
+	uint64_t	 next_event;		/* of its outbox */
+	double		 created_at, started_at, last_seen;
+	/* in memory only */
+	double		 seen_saved;	/* last_seen as the database has it */
+	uint32_t	 queued;	/* rows in its outbox */
+	struct job	*job;		/* its deploy, NULL: done */
+	struct op	*op;		/* what is being done to it, or NULL */
+	struct sub	*sub;		/* its event stream, or NULL */
+};
+
+/* Reads all rows; fatal if that fails (start only). */
+void		 agent_load(void);
+struct agent	*agent_by_id(const char *);
+/* As this principal sees it: NULL if there is none or it is another's. */
+struct agent	*agent_visible(const struct pass *, const char *slug);
+struct agent	*agent_by_slug(const char *);
+struct agent	*agent_first(void);		/* in order of slugs */
+struct agent	*agent_next(struct agent *);
+bool		 agent_may(const struct pass *, const struct agent *);
+/*
+ * Takes the struct over and adds its row to the open transaction.  If that
+ * does not commit: agent_forget().
+ */
+void		 agent_add(struct agent *);
+void		 agent_forget(struct agent *);
+/* Removes its row in the open transaction; agent_forget() after the commit. */
+void		 agent_delete_row(const struct agent *);
+/* Writes what changes in an agent's life. */
+int		 agent_save(const struct agent *);
+const char	*agent_status(const struct agent *);
+void		 agent_json(struct jbuf *, const struct agent *);
+void		 agent_counts(uint32_t *total, uint32_t *running,
+		    uint32_t *connected);
+/*
+ * Makes a slug of a display name: lower-case, [a-z0-9-], at most SLUG_MAX.
+ * 0, or -1 if nothing is left of it.
+ */
+int		 agent_slug(const char *name, char out[SLUG_MAX + 1]);
+/* A color is "" or #rrggbb. */
+bool		 agent_color_ok(const char *);
+
+int		 h_agent_list(struct peer *, struct msg *);
+int		 h_agent_get(struct peer *, struct msg *);
+
+#endif /* AGENT_H */

@@ -1,0 +1,191 @@
+/*
+ * The beginning of a deploy: checks the request and makes its rows.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.  Talks to: front.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+#include "log.h"
+
+#define AGENTS_MAX	1000
+#define MIB		(1024ULL * 1024)
+#define GIB		(1024ULL * MIB)
+#define MEMORY_MIN	(64 * MIB)
+#define MEMORY_MAX	(1024 * GIB)
+#define DISK_MIN	(256 * MIB)
+#define DISK_MAX	(65536 * GIB)
+#define CPUS_MAX	512
+
+/* The same key again is the same job. */
+static bool
+answer_known(struct client c, const struct pass *who, const char *key)
+{
+	struct db_stmt	*s;
+	struct jbuf	 jb;
+	bool		 found;
+
+	if (key[0] == '\0')
+		return false;
+	s = db_query(keeper_db(), "SELECT id, slug, display_name, agent_id, "
+	    "status FROM job WHERE owner_id = ?1 AND idem_key = ?2", "ss",
+	    who->principal, key);
+	if (s == NULL)
+		return false;
+	if ((found = db_step(s) == 1)) {
+		jbuf_init(&jb, 4096);
+		jb_obj(&jb);
+		jb_kstr(&jb, "job_id", db_text(s, 0));
+		jb_kstr(&jb, "name", db_text(s, 1));
+		jb_kstr(&jb, "display_name", db_text(s, 2));
+		jb_kstr(&jb, "agent_id", db_text(s, 3));
+		jb_kstr(&jb, "status", db_text(s, 4));
+		jb_end(&jb);
+		reply_doc(c, 202, &jb);
+	}
+	db_end(s);
+	return found;
+}
+
+static bool
+limits_ok(struct client c, const struct m_agent_deploy *in)
+{
+	if (in->memory != 0 && (in->memory < MEMORY_MIN ||
+	    in->memory > MEMORY_MAX))
+		reply_error(c, 422, "memory_limit: must be %llu MiB to %llu "
+		    "GiB", MEMORY_MIN / MIB, MEMORY_MAX / GIB);
+	else if (in->cpus > CPUS_MAX)
+		reply_error(c, 422, "cpu_limit: must be 1 to %d", CPUS_MAX);
+	else if (in->disk != 0 && (in->disk < DISK_MIN ||
+	    in->disk > DISK_MAX))
+		reply_error(c, 422, "disk_limit: must be %llu MiB to %llu "
+		    "GiB", DISK_MIN / MIB, DISK_MAX / GIB);
+	else if (!agent_color_ok(in->color))
+		reply_error(c, 422, "color: must be like #888888");
+	else
+		return true;
+	return false;
+}
+
+static bool
+may_deploy(struct client c, const struct m_agent_deploy *in,
+    char slug[SLUG_MAX + 1])
+{
+	uint32_t	 total, running, connected;
+	char		 names[512];
+
+	agent_counts(&total, &running, &connected);
+	if (agent_slug(in->name, slug) == -1)
+		reply_error(c, 400, "name: needs at least one letter or "
+		    "digit of ASCII");
+	else if (framework_get(in->framework) == NULL)
+		reply_error(c, 400, "framework: there is no %s; there are: %s",
+		    in->framework, framework_names(names, sizeof(names)));
+	else if (!limits_ok(c, in))
+		return false;
+	else if (agent_by_slug(slug) != NULL)
+		reply_error(c, 409, "an agent %s exists already", slug);
+	else if (total >= AGENTS_MAX)
+		reply_error(c, 429, "there are %u agents: no more are made",
+		    total);
+	else if (tracebox_full())
+		reply_error(c, 503, "trace does not take records at this "
+		    "time: try again");
+	else
+		return true;
+	return false;
+}
+
+/* Without the blanks around it. */
+static void
+copy_trimmed(char *dst, const char *src, size_t size)
+{
+	size_t	 n;
+
+	src += strspn(src, " \t\n");
+	n = strlcpy(dst, src, size);
+	if (n >= size)
+		n = size - 1;
+	while (n > 0 && strchr(" \t\n", dst[n - 1]) != NULL)
+		dst[--n] = '\0';
+}
+
+static struct agent *
+make_agent(const struct m_agent_deploy *in, const struct pass *who,
+    const char *slug)
+{
+	struct agent	*a;
+
+	if ((a = calloc(1, sizeof(*a))) == NULL)
+		fatal("agent");
+	sys_id(a->id);
+	(void)snprintf(a->instance, sizeof(a->instance), "agentd-%.12s",
+	    a->id);
+	(void)strlcpy(a->slug, slug, sizeof(a->slug));
+	(void)strlcpy(a->owner, who->principal, sizeof(a->owner));
+	copy_trimmed(a->display_name, in->name, sizeof(a->display_name));
+	(void)strlcpy(a->framework, in->framework, sizeof(a->framework));
+	copy_trimmed(a->model, in->model, sizeof(a->model));
+	copy_trimmed(a->emoji, in->emoji, sizeof(a->emoji));
+	(void)strlcpy(a->color, in->color[0] != '\0' ? in->color : "#888888",
+	    sizeof(a->color));
+	a->state = AGENT_DEPLOYING;
+	a->memory = in->memory;
+	a->cpus = in->cpus;
+	a->disk = in->disk;
+	a->created_at = sys_time();
+	return a;
+}
+
+int
+h_agent_deploy(struct peer *p, struct msg *m)
+{
+	const struct m_agent_deploy	*in = &m->u.agent_deploy;
+	struct client			 c = client_of(m);
+	char				 id[ID_LEN + 1], slug[SLUG_MAX + 1];
+	struct db			*db = keeper_db();
+	uint32_t			 actions;
+	struct agent			*a;
+	struct pass			 who;
+	struct job			*j;
+
+	(void)p;
+	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1 ||
+	    answer_known(c, &who, in->idempotency_key) ||
+	    !may_deploy(c, in, slug))
+		return 0;
+	a = make_agent(in, &who, slug);
+	sys_id(id);
+	j = job_new(id, a->id, a->instance, a);
+	j->asker = c;
+	/* On disk before anything else hears of it. */
+	actions = jobsm_event(&j->sm, JE_START);
+	job_mark(j, JS_PLANNED);
+	job_mark(j, JS_POLICY);
+	if (db_begin(db) == -1) {
+		job_abort(j);
+		free(a);
+		reply_db_error(c);
+		return 0;
+	}
+	agent_add(a);
+	jobrow_insert(j, in->idempotency_key);
+	jobrow_write(j, "deploying");
+	audit_add(&who, "AGENT_DEPLOY", a->slug, 202, a->id);
+	if (db_commit(db) == -1) {
+		job_abort(j);
+		agent_forget(a);
+		reply_db_error(c);
+		return 0;
+	}
+	j->saved = j->nmarks;
+	tracebox_agent(a);
+	keeper_tell_gateway(a);
+	job_start(j, actions);
+	tracebox_kick();
+	return 0;
+}

@@ -1,0 +1,142 @@
+/*
+ * Channels and what was said in them.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.  Talks to: front.
+ */
+#include <string.h>
+
+#include "agent.h"
+#include "keeper.h"
+
+#define HISTORY_DEFAULT	50
+#define HISTORY_MAX	200
+#define CHANNELS_MAX	1000
+
+/* ?2 is the principal, ?1 says whether that is an admin, who sees all. */
+#define VISIBLE		"(?1 = 1 OR owner_id = ?2)"
+
+static void
+members(struct jbuf *jb, const char *channel_id)
+{
+	struct db_stmt	*s;
+
+	jb_key(jb, "members");
+	jb_arr(jb);
+	s = db_query(keeper_db(), "SELECT member FROM channel_member "
+	    "WHERE channel_id = ?1 ORDER BY member LIMIT 100", "s",
+	    channel_id);
+	while (s != NULL && db_step(s) == 1)
+		jb_str(jb, db_text(s, 0));
+	db_end(s);
+	jb_end(jb);
+}
+
+static void
+channel_json(struct jbuf *jb, struct db_stmt *s)
+{
+	jb_obj(jb);
+	jb_kstr(jb, "id", db_text(s, 0));
+	jb_kstr(jb, "name", db_text(s, 1));
+	jb_kstr(jb, "type", db_text(s, 2));
+	jb_kstr(jb, "description", "");
+	jb_kstr(jb, "topic", "");
+	members(jb, db_text(s, 0));
+	jb_key(jb, "settings");
+	jb_obj(jb);
+	jb_end(jb);
+	jb_kstr(jb, "created_by", db_text(s, 3));
+	jb_key(jb, "created_at");
+	jb_double(jb, db_double(s, 4));
+	jb_key(jb, "last_message_at");
+	if (db_double(s, 5) > 0)
+		jb_double(jb, db_double(s, 5));
+	else
+		jb_null(jb);
+	jb_end(jb);
+}
+
+int
+h_chat_channels(struct peer *p, struct msg *m)
+{
+	const struct m_chat_list	*in = &m->u.chat_list;
+	struct client			 c = client_of(m);
+	struct db_stmt			*s;
+	struct pass			 who;
+	struct jbuf			 jb;
+	int				 rc = -1;
+
+	(void)p;
+	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+		return 0;
+	s = db_query(keeper_db(), "SELECT id, name, type, owner_id, "
+	    "created_at, last_message_at FROM channel WHERE " VISIBLE
+	    " AND (?3 = '' OR EXISTS (SELECT 1 FROM channel_member WHERE "
+	    "channel_id = channel.id AND member = ?3)) "
+	    "ORDER BY created_at, id LIMIT ?4", "issi",
+	    who.role == ROLE_ADMIN, who.principal, in->member, CHANNELS_MAX);
+	jbuf_init(&jb, 65536);
+	while (s != NULL && (rc = db_step(s)) == 1) {
+		jbuf_reset(&jb);
+		channel_json(&jb, s);
+		if (reply_row(c, "", 0, &jb) == -1)
+			break;
+	}
+	db_end(s);
+	jbuf_free(&jb);
+	reply_list_end(c, rc == 0);
+	return 0;
+}
+
+static bool
+channel_visible(const struct pass *who, const char *id)
+{
+	int64_t	 one;
+
+	return db_get_int(keeper_db(), &one, "SELECT 1 FROM channel WHERE "
+	    VISIBLE " AND id = ?3", "iss", who->role == ROLE_ADMIN,
+	    who->principal, id) == 1;
+}
+
+/* The newest ones, told oldest first. */
+int
+h_chat_history(struct peer *p, struct msg *m)
+{
+	const struct m_chat_history	*in = &m->u.chat_history;
+	struct client			 c = client_of(m);
+	uint32_t			 limit = in->limit;
+	struct db_stmt			*s;
+	struct message			 msg;
+	struct pass			 who;
+	struct jbuf			 jb;
+	int				 rc = -1;
+
+	(void)p;
+	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+		return 0;
+	if (!channel_visible(&who, in->channel_id)) {
+		reply_error(c, 404, "there is no channel %s", in->channel_id);
+		return 0;
+	}
+	if (limit == 0)
+		limit = HISTORY_DEFAULT;
+	if (limit > HISTORY_MAX)
+		limit = HISTORY_MAX;
+	s = db_query(keeper_db(), "SELECT * FROM (SELECT " MESSAGE_COLS
+	    " FROM message WHERE channel_id = ?1 AND (?2 <= 0 OR "
+	    "created_at < ?2) ORDER BY seq DESC LIMIT ?3) ORDER BY seq", "sdu",
+	    in->channel_id, in->before, limit);
+	jbuf_init(&jb, JSON_MAX);
+	while (s != NULL && (rc = db_step(s)) == 1) {
+		message_from_row(s, &msg);
+		jbuf_reset(&jb);
+		message_json(&jb, &msg);
+		if (reply_row(c, "", 0, &jb) == -1)
+			break;
+	}
+	db_end(s);
+	jbuf_free(&jb);
+	reply_list_end(c, rc == 0);
+	return 0;
+}

@@ -1,0 +1,81 @@
+/*
+ * A deploy under way: what job.c (drives it), jobrow.c (its rows) and
+ * deploy.c (its beginning) share.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.
+ */
+#ifndef JOB_H
+#define JOB_H
+
+#include <sys/queue.h>
+
+#include "agent.h"
+#include "jobsm.h"
+#include "keeper.h"
+
+struct event;
+
+#define JOB_STEPS	12
+
+struct job_mark {
+	enum job_step	 step;
+	double		 at;		/* epoch */
+	uint64_t	 at_ms;		/* CLOCK_BOOTTIME */
+};
+
+struct follower {
+	TAILQ_ENTRY(follower)	 entry;
+	struct client		 client;
+};
+
+struct job {
+	TAILQ_ENTRY(job)	 entry;
+	char			 id[ID_LEN + 1];
+	char			 agent_id[ID_LEN + 1];
+	char			 instance[INSTANCE_MAX + 1];
+	struct agent		*agent;		/* NULL: its row is gone */
+	struct jobsm		 sm;
+	struct job_mark		 marks[JOB_STEPS];
+	size_t			 nmarks, saved;	/* saved: are in the rows */
+	bool			 accepted;	/* 202 was sent */
+	bool			 policy_lost;	/* to be asked again */
+	struct client		 asker;		/* waits for the 202 */
+	struct client		 deleter;	/* waits for the end */
+	uint32_t		 status;	/* for the asker, if it fails */
+	char			 error[512];
+	struct event		*deadline;
+	struct event		*patience;	/* 202 without proxy's word */
+	struct event		*again;		/* the end could not be stored */
+	uint64_t		 began_ms;
+	uint64_t		 policy_req, socket_req, create_req;
+	TAILQ_HEAD(, follower)	 followers;
+};
+
+/* ---- job.c ---- */
+
+struct job	*job_new(const char *id, const char *agent_id,
+		    const char *instance, struct agent *);
+/* Its rows are committed: begin with these actions of JE_START. */
+void		 job_start(struct job *, uint32_t actions);
+/* Its rows are not committed: forget it. */
+void		 job_abort(struct job *);
+struct job	*job_by_id(const char *);
+
+/* ---- jobrow.c; the first three are part of the open transaction ---- */
+
+void	jobrow_insert(struct job *, const char *idem_key);
+/* The marks that are not in the rows yet, state and error. */
+void	jobrow_write(struct job *, const char *status);
+void	jobrow_delete(const struct job *);
+/* Where the journal of a job that was cut ends. */
+void	jobrow_resume(struct job *);
+/* Notes that a step has begun. */
+void	job_mark(struct job *, enum job_step);
+/* The document of deploy-status; -1 if there is no such job. */
+int	jobrow_json(struct jbuf *, const char *job_id);
+/* The document to all who follow; end: it is the last one. */
+void	job_tell(struct job *, bool end);
+
+#endif /* JOB_H */

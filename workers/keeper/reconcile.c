@@ -1,0 +1,266 @@
+/*
+ * Makes Incus agree with the rows: after a start, and whenever container
+ * comes back.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.  Talks to: container.
+ *
+ * An instance with our node's tag that no row knows is destroyed; an agent
+ * that should run is started, one that should not is stopped.
+ */
+#include <sys/queue.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "agent.h"
+#include "keeper.h"
+#include "log.h"
+#include "tell.h"
+#include "worker.h"
+
+#define LIST_MS		60000
+#define ACTION_MS	180000
+#define STOP_S		10
+#define ROWS_MAX	4096
+#define RETRY_MS	5000
+
+struct row {
+	TAILQ_ENTRY(row) entry;
+	char		 agent_id[ID_LEN + 1];
+	char		 instance[INSTANCE_MAX + 1];
+	bool		 running;
+	uint32_t	 uid_base, uid_count;
+};
+
+static struct {
+	TAILQ_HEAD(, row) rows;
+	size_t		 n;
+	uint64_t	 req;		/* CT_LIST under way */
+	double		 asked_at;
+	bool		 started;	/* the first look is due or done */
+	struct event	*retry;
+} rc = { .rows = TAILQ_HEAD_INITIALIZER(rc.rows) };
+
+static void
+forget_rows(void)
+{
+	struct row	*r;
+
+	while ((r = TAILQ_FIRST(&rc.rows)) != NULL) {
+		TAILQ_REMOVE(&rc.rows, r, entry);
+		free(r);
+	}
+	rc.n = 0;
+}
+
+static struct row *
+row_of(const struct agent *a)
+{
+	struct row	*r;
+
+	TAILQ_FOREACH(r, &rc.rows, entry)
+		if (strcmp(r->agent_id, a->id) == 0)
+			return r;
+	return NULL;
+}
+
+static void
+on_acted(struct msg *m, void *arg)
+{
+	struct agent	*a = agent_by_id(arg);
+
+	if (a != NULL && m != NULL && m->type == MSG_CT_DONE) {
+		if (m->u.ct_done.status >= 300)
+			log_warnx("agent %s: %s", a->slug,
+			    m->u.ct_done.error);
+		else if (m->u.ct_done.uid_count != 0) {
+			a->uid_base = m->u.ct_done.uid_base;
+			a->uid_count = m->u.ct_done.uid_count;
+			(void)agent_save(a);
+			keeper_tell_gateway(a);
+		}
+	}
+	free(arg);
+}
+
+static void
+act(const struct agent *a, const char *verb)
+{
+	struct m_ct_action	 m;
+	char			*id;
+
+	if ((id = strdup(a->id)) == NULL)
+		fatal("reconcile");
+	m.agent_id = a->id;
+	m.instance = a->instance;
+	m.verb = verb;
+	m.timeout = STOP_S;
+	log_info("agent %s: %s, to be as it should", a->slug, verb);
+	if (peer_request(worker_peer(PROC_CONTAINER), MSG_CT_ACTION, &m,
+	    ACTION_MS, on_acted, id) == 0)
+		free(id);
+}
+
+static void
+check_agent(struct agent *a)
+{
+	struct row	*r = row_of(a);
+
+	/* Whoever is at work on it knows better. */
+	if (a->job != NULL || a->op != NULL || a->state == AGENT_DELETING)
+		return;
+	if (r == NULL) {
+		/* Younger than the list, or the list was cut. */
+		if (a->state != AGENT_RUNNING || rc.n == ROWS_MAX ||
+		    a->created_at >= rc.asked_at)
+			return;
+		log_warnx("agent %s: its instance %s is gone", a->slug,
+		    a->instance);
+		a->state = AGENT_FAILED;
+		(void)agent_save(a);
+		keeper_tell_gateway(a);
+		return;
+	}
+	if (r->uid_count != 0 && (r->uid_base != a->uid_base ||
+	    r->uid_count != a->uid_count)) {
+		a->uid_base = r->uid_base;
+		a->uid_count = r->uid_count;
+		(void)agent_save(a);
+		keeper_tell_gateway(a);
+	}
+	if (a->state == AGENT_RUNNING && !r->running)
+		act(a, "start");
+	else if (a->state != AGENT_RUNNING && r->running)
+		act(a, "stop");
+}
+
+static void
+orphan_gone(void *arg)
+{
+	log_info("an instance without an agent was removed: %s",
+	    (const char *)arg);
+	free(arg);
+}
+
+static void
+check_orphan(const struct row *r)
+{
+	char	*name;
+
+	if (agent_by_id(r->agent_id) != NULL || teardown_runs(r->agent_id))
+		return;
+	if ((name = strdup(r->instance)) == NULL)
+		fatal("reconcile");
+	teardown_start(r->agent_id, r->instance, true, orphan_gone, name);
+}
+
+static void
+compare(void)
+{
+	struct agent	*a;
+	struct row	*r;
+
+	for (a = agent_first(); a != NULL; a = agent_next(a))
+		check_agent(a);
+	TAILQ_FOREACH(r, &rc.rows, entry)
+		check_orphan(r);
+}
+
+static void
+add_row(const struct m_ct_row *in)
+{
+	struct row	*r;
+
+	if (!sys_is_id(in->agent_id) || rc.n == ROWS_MAX)
+		return;
+	if ((r = calloc(1, sizeof(*r))) == NULL)
+		fatal("reconcile");
+	(void)strlcpy(r->agent_id, in->agent_id, sizeof(r->agent_id));
+	(void)strlcpy(r->instance, in->instance, sizeof(r->instance));
+	r->running = strcmp(in->status, "Running") == 0;
+	r->uid_base = in->uid_base;
+	r->uid_count = in->uid_count;
+	TAILQ_INSERT_TAIL(&rc.rows, r, entry);
+	rc.n++;
+}
+
+static void
+retry_later(void)
+{
+	struct timeval	 tv = { RETRY_MS / 1000, 0 };
+
+	(void)evtimer_add(rc.retry, &tv);
+}
+
+static void
+on_list(struct msg *m, void *arg)
+{
+	(void)arg;
+	if (m != NULL && m->type == MSG_CT_ROW) {
+		add_row(&m->u.ct_row);
+		if (m->more)
+			return;
+	}
+	rc.req = 0;
+	if (m == NULL) {
+		/* If it is gone: again when it is back. */
+		if (errno == ETIMEDOUT)
+			retry_later();
+	} else if (m->type == MSG_CT_DONE && m->u.ct_done.status >= 300) {
+		log_warnx("the instances cannot be listed: %s",
+		    m->u.ct_done.error);
+		retry_later();
+	} else {
+		compare();
+	}
+	forget_rows();
+}
+
+static void
+ask_list(void)
+{
+	struct m_none	 none;
+
+	if (rc.req != 0)
+		return;
+	forget_rows();
+	rc.asked_at = sys_time();
+	rc.req = peer_request(worker_peer(PROC_CONTAINER), MSG_CT_LIST, &none,
+	    LIST_MS, on_list, NULL);
+}
+
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	ask_list();
+}
+
+void
+reconcile_start(void)
+{
+	if ((rc.retry = evtimer_new(worker_base(), on_retry, NULL)) == NULL)
+		fatal("timer");
+	rc.started = true;
+	tell_sockets();
+	job_resume();
+	lifecycle_resume();
+	if (peer_is_up(worker_peer(PROC_CONTAINER)))
+		ask_list();
+}
+
+void
+reconcile_container_up(void)
+{
+	if (!rc.started)
+		return;
+	teardown_kick();
+	ask_list();
+}

@@ -1,0 +1,159 @@
+/*
+ * The tables of the state database; one element a version.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.
+ *
+ * Every row has an owner.  A step that has been released is never changed:
+ * what comes later is a new step.
+ */
+#include "keeper.h"
+
+static const char v1[] =
+	"CREATE TABLE agent ("
+	" id TEXT PRIMARY KEY,"
+	" owner_id TEXT NOT NULL,"
+	" slug TEXT NOT NULL UNIQUE,"
+	" display_name TEXT NOT NULL,"
+	" framework TEXT NOT NULL,"
+	" model TEXT NOT NULL,"
+	" emoji TEXT NOT NULL,"
+	" color TEXT NOT NULL,"
+	" status TEXT NOT NULL,"
+	" memory INTEGER NOT NULL,"
+	" cpus INTEGER NOT NULL,"
+	" disk INTEGER NOT NULL,"
+	" instance TEXT NOT NULL,"
+	" channel_id TEXT NOT NULL DEFAULT '',"
+	" uid_base INTEGER NOT NULL DEFAULT 0,"
+	" uid_count INTEGER NOT NULL DEFAULT 0,"
+	" next_event INTEGER NOT NULL DEFAULT 0,"
+	" created_at REAL NOT NULL,"
+	" started_at REAL NOT NULL DEFAULT 0,"
+	" last_seen REAL NOT NULL DEFAULT 0) STRICT;"
+
+	/* A job outlives its agent: a failed one must stay readable. */
+	"CREATE TABLE job ("
+	" id TEXT PRIMARY KEY,"
+	" owner_id TEXT NOT NULL,"
+	" agent_id TEXT NOT NULL,"
+	" slug TEXT NOT NULL,"
+	" display_name TEXT NOT NULL,"
+	" instance TEXT NOT NULL,"
+	" idem_key TEXT,"
+	" status TEXT NOT NULL,"	/* deploying, success, failed */
+	" step TEXT NOT NULL,"
+	" error TEXT NOT NULL DEFAULT '',"
+	" started_at REAL NOT NULL,"
+	" updated_at REAL NOT NULL) STRICT;"
+	"CREATE INDEX job_slug ON job (slug, started_at);"
+	"CREATE INDEX job_open ON job (status) WHERE status = 'deploying';"
+	"CREATE UNIQUE INDEX job_idem ON job (owner_id, idem_key)"
+	" WHERE idem_key IS NOT NULL;"
+	"CREATE TABLE job_step ("
+	" job_id TEXT NOT NULL REFERENCES job ON DELETE CASCADE,"
+	" n INTEGER NOT NULL,"
+	" owner_id TEXT NOT NULL,"
+	" step TEXT NOT NULL,"
+	" at REAL NOT NULL,"
+	" ms INTEGER,"			/* NULL: under way */
+	" PRIMARY KEY (job_id, n)) STRICT, WITHOUT ROWID;"
+
+	"CREATE TABLE channel ("
+	" id TEXT PRIMARY KEY,"
+	" owner_id TEXT NOT NULL,"
+	" agent_id TEXT NOT NULL,"	/* who answers in it */
+	" name TEXT NOT NULL,"
+	" type TEXT NOT NULL,"
+	" created_at REAL NOT NULL,"
+	" last_message_at REAL NOT NULL DEFAULT 0) STRICT;"
+	"CREATE INDEX channel_agent ON channel (agent_id);"
+	"CREATE TABLE channel_member ("
+	" channel_id TEXT NOT NULL REFERENCES channel ON DELETE CASCADE,"
+	" member TEXT NOT NULL,"
+	" owner_id TEXT NOT NULL,"
+	" PRIMARY KEY (channel_id, member)) STRICT, WITHOUT ROWID;"
+
+	/* AUTOINCREMENT: a seq is never used again, streams resume by it. */
+	"CREATE TABLE message ("
+	" seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" id TEXT NOT NULL UNIQUE,"
+	" owner_id TEXT NOT NULL,"
+	" channel_id TEXT NOT NULL REFERENCES channel ON DELETE CASCADE,"
+	" author_id TEXT NOT NULL,"
+	" author_type TEXT NOT NULL,"
+	" content TEXT NOT NULL,"
+	" state TEXT NOT NULL,"
+	" trace_id TEXT NOT NULL,"
+	" error TEXT NOT NULL DEFAULT '',"
+	" idem_key TEXT,"
+	" created_at REAL NOT NULL,"
+	" edited_at REAL NOT NULL DEFAULT 0) STRICT;"
+	"CREATE INDEX message_channel ON message (channel_id, seq);"
+	"CREATE UNIQUE INDEX message_idem ON message (owner_id, idem_key)"
+	" WHERE idem_key IS NOT NULL;"
+	/* One answer a turn. */
+	"CREATE UNIQUE INDEX message_answer ON message (trace_id)"
+	" WHERE author_type = 'agent';"
+
+	/* A row here is an open turn: it goes when the turn is over. */
+	"CREATE TABLE outbox ("
+	" agent_id TEXT NOT NULL REFERENCES agent ON DELETE CASCADE,"
+	" event_id INTEGER NOT NULL,"
+	" owner_id TEXT NOT NULL,"
+	" message_id TEXT NOT NULL UNIQUE REFERENCES message (id)"
+	"  ON DELETE CASCADE,"
+	" delivered_at REAL NOT NULL DEFAULT 0,"
+	" PRIMARY KEY (agent_id, event_id)) STRICT, WITHOUT ROWID;"
+
+	"CREATE TABLE trace_outbox ("
+	" n INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" id TEXT NOT NULL,"
+	" owner_id TEXT NOT NULL,"
+	" agent_id TEXT NOT NULL,"
+	" kind TEXT NOT NULL,"
+	" trace_id TEXT NOT NULL,"
+	" channel_id TEXT NOT NULL,"
+	" error TEXT NOT NULL,"
+	" payload TEXT NOT NULL,"
+	" created_at REAL NOT NULL) STRICT;"
+
+	"CREATE TABLE provider ("
+	" id TEXT PRIMARY KEY,"
+	" owner_id TEXT NOT NULL,"
+	" name TEXT NOT NULL,"
+	" type TEXT NOT NULL,"
+	" url TEXT NOT NULL,"
+	" models TEXT NOT NULL,"
+	" allow_private INTEGER NOT NULL,"
+	" ca_pem TEXT NOT NULL,"
+	" key_id TEXT NOT NULL,"	/* which key sealed it; '': no secret */
+	" nonce BLOB,"
+	" secret BLOB,"
+	/* Kept until proxy and upstream have forgotten it. */
+	" deleted INTEGER NOT NULL DEFAULT 0,"
+	" created_at REAL NOT NULL) STRICT;"
+	"CREATE UNIQUE INDEX provider_name ON provider (name)"
+	" WHERE deleted = 0;"
+
+	"CREATE TABLE audit ("
+	" n INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" at REAL NOT NULL,"
+	" owner_id TEXT NOT NULL,"	/* the principal */
+	" conn INTEGER NOT NULL,"
+	" action TEXT NOT NULL,"
+	" target TEXT NOT NULL,"
+	" status INTEGER NOT NULL,"
+	" detail TEXT NOT NULL) STRICT;";
+
+static const char *const steps[] = { v1 };
+
+const struct db_schema keeper_schema = {
+	.name = "state.db",
+	.steps = steps,
+	.nsteps = sizeof(steps) / sizeof(steps[0]),
+	.cache_kib = 512,
+	.max_pages = 4U * 1024 * 1024,		/* 16 GiB */
+	.exclusive = true,
+};

@@ -1,0 +1,304 @@
+/*
+ * Status, log levels and images: questions passed on for an admin.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.  Talks to: front, supervisor, container.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+#include "agent.h"
+#include "keeper.h"
+#include "log.h"
+#include "worker.h"
+
+#define ASK_MS		10000
+#define IMAGE_MS	1800000		/* an import may take its time */
+#define IMAGE_MAX	(64ULL * 1024 * 1024 * 1024)
+#define IMAGES_AT_ONCE	2
+#define WORKERS_MAX	32
+
+/* A question under way. */
+struct asked {
+	struct client	 client;
+	struct jbuf	 jb;
+	unsigned	 rows;
+};
+
+static unsigned	 nimages;		/* imports under way */
+
+static struct asked *
+asked_new(struct client c, size_t max)
+{
+	struct asked	*q;
+
+	if ((q = calloc(1, sizeof(*q))) == NULL)
+		fatal("request");
+	q->client = c;
+	jbuf_init(&q->jb, max);
+	return q;
+}
+
+static void
+asked_free(struct asked *q)
+{
+	jbuf_free(&q->jb);
+	free(q);
+}
+
+/* ---- status ---- */
+
+static void
+worker_json(struct jbuf *jb, const struct m_worker_row *w)
+{
+	jb_obj(jb);
+	jb_kstr(jb, "name", w->name);
+	jb_kstr(jb, "state", w->state);
+	jb_kint(jb, "pid", w->pid);
+	jb_kint(jb, "uptime_ms", (int64_t)w->uptime_ms);
+	jb_kint(jb, "restarts", w->restarts);
+	jb_kstr(jb, "cause", w->cause);
+	jb_kstr(jb, "level", log_level_name((enum log_level)w->level));
+	jb_kbool(jb, "alarm", w->alarm != 0);
+	jb_end(jb);
+}
+
+static void
+status_end(struct asked *q)
+{
+	uint32_t	 total, running, connected;
+
+	jb_end(&q->jb);
+	agent_counts(&total, &running, &connected);
+	jb_key(&q->jb, "agents");
+	jb_obj(&q->jb);
+	jb_kint(&q->jb, "total", total);
+	jb_kint(&q->jb, "running", running);
+	jb_kint(&q->jb, "connected", connected);
+	jb_end(&q->jb);
+	jb_end(&q->jb);
+	reply_doc(q->client, 200, &q->jb);
+	asked_free(q);
+}
+
+static void
+on_worker(struct msg *m, void *arg)
+{
+	struct asked	*q = arg;
+
+	if (m == NULL) {
+		reply_error(q->client, 503, "the supervisor does not answer");
+		asked_free(q);
+		return;
+	}
+	if (m->type == MSG_WORKER_ROW && q->rows < WORKERS_MAX &&
+	    m->u.worker_row.name[0] != '\0') {
+		worker_json(&q->jb, &m->u.worker_row);
+		q->rows++;
+	}
+	if (!m->more)
+		status_end(q);
+}
+
+int
+h_api_status(struct peer *p, struct msg *m)
+{
+	struct m_none	 none;
+	struct asked	*q;
+	struct pass	 who;
+
+	(void)p;
+	if (auth_request(m, &m->u.api.pass, ROLE_USER, &who) == -1)
+		return 0;
+	q = asked_new(client_of(m), 65536);
+	jb_obj(&q->jb);
+	jb_kstr(&q->jb, "version", PACKAGE_VERSION);
+	jb_kint(&q->jb, "uptime_s", (int64_t)(keeper_uptime_ms() / 1000));
+	jb_kstr(&q->jb, "node", worker_conf()->node_id);
+	jb_kstr(&q->jb, "principal", who.principal);
+	jb_key(&q->jb, "workers");
+	jb_arr(&q->jb);
+	if (peer_request(worker_super(), MSG_STATUS, &none, ASK_MS, on_worker,
+	    q) == 0)
+		on_worker(NULL, q);
+	return 0;
+}
+
+/* ---- answers that are a status and a sentence ---- */
+
+static void
+on_level(struct msg *m, void *arg)
+{
+	struct asked	*q = arg;
+
+	if (m == NULL || m->type != MSG_DONE)
+		reply_error(q->client, 503, "the supervisor does not answer");
+	else if (m->u.done.status >= 300)
+		reply_error(q->client, m->u.done.status, "%s",
+		    m->u.done.error);
+	else
+		reply_doc(q->client, 200, &q->jb);
+	asked_free(q);
+}
+
+int
+h_api_log_level(struct peer *p, struct msg *m)
+{
+	const struct m_api_log_level	*in = &m->u.api_log_level;
+	struct m_log_set		 set;
+	struct asked			*q;
+	struct pass			 who;
+
+	(void)p;
+	if (auth_request(m, &in->pass, ROLE_ADMIN, &who) == -1)
+		return 0;
+	if (in->level > LOG_L_DEBUG) {
+		reply_error(client_of(m), 422, "level: must be error, warn, "
+		    "info or debug");
+		return 0;
+	}
+	audit_add(&who, "API_LOG_LEVEL", in->worker, 200,
+	    log_level_name((enum log_level)in->level));
+	q = asked_new(client_of(m), 1024);
+	jb_obj(&q->jb);
+	jb_kstr(&q->jb, "status", "updated");
+	jb_kstr(&q->jb, "worker", in->worker);
+	jb_kstr(&q->jb, "level",
+	    log_level_name((enum log_level)in->level));
+	jb_end(&q->jb);
+	set.worker = in->worker;
+	set.level = in->level;
+	if (peer_request(worker_super(), MSG_LOG_SET, &set, ASK_MS, on_level,
+	    q) == 0)
+		on_level(NULL, q);
+	return 0;
+}
+
+/* ---- images ---- */
+
+static void
+on_image(struct msg *m, void *arg)
+{
+	struct asked	*q = arg;
+
+	nimages--;
+	if (m == NULL || m->type != MSG_CT_DONE)
+		reply_error(q->client, 503, "the container worker does not "
+		    "answer: try again");
+	else if (m->u.ct_done.status >= 300)
+		reply_error(q->client, m->u.ct_done.status, "%s",
+		    m->u.ct_done.error);
+	else
+		reply_doc(q->client, 201, &q->jb);
+	asked_free(q);
+}
+
+static bool
+alias_ok(const char *s)
+{
+	size_t	 len = strlen(s);
+
+	return len > 0 && len <= 128 && s[0] != '-' && s[0] != '.' &&
+	    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "0123456789._-") == len;
+}
+
+int
+h_image_put(struct peer *p, struct msg *m)
+{
+	const struct m_image_put	*in = &m->u.image_put;
+	struct m_ct_image		 out;
+	struct asked			*q;
+	struct pass			 who;
+	uint64_t			 id;
+
+	(void)p;
+	if (auth_request(m, &in->pass, ROLE_ADMIN, &who) == -1)
+		return 0;
+	if (!alias_ok(in->alias) || in->size == 0 || in->size > IMAGE_MAX) {
+		reply_error(client_of(m), 422, "%s", alias_ok(in->alias) ?
+		    "size: must be 1 byte to 64 GiB" :
+		    "alias: must be of letters, digits and . _ -");
+		return 0;
+	}
+	if (nimages >= IMAGES_AT_ONCE) {
+		reply_error(client_of(m), 429, "other images are being "
+		    "imported: try again");
+		return 0;
+	}
+	audit_add(&who, "IMAGE_PUT", in->alias, 201, "");
+	q = asked_new(client_of(m), 1024);
+	jb_obj(&q->jb);
+	jb_kstr(&q->jb, "status", "imported");
+	jb_kstr(&q->jb, "alias", in->alias);
+	jb_end(&q->jb);
+	out.alias = in->alias;
+	out.size = in->size;
+	nimages++;
+	id = peer_request_fd(worker_peer(PROC_CONTAINER), MSG_CT_IMAGE_PUT,
+	    &out, m->fd, IMAGE_MS, on_image, q);
+	m->fd = -1;
+	if (id == 0)
+		on_image(NULL, q);
+	return 0;
+}
+
+static void
+image_json(struct jbuf *jb, const struct m_ct_image_row *i)
+{
+	jb_obj(jb);
+	jb_kstr(jb, "alias", i->alias);
+	jb_kstr(jb, "fingerprint", i->fingerprint);
+	jb_kstr(jb, "description", i->description);
+	jb_kstr(jb, "version", i->version);
+	jb_kint(jb, "size", (int64_t)i->size);
+	jb_key(jb, "created_at");
+	jb_double(jb, i->created_at);
+	jb_end(jb);
+}
+
+static void
+on_image_row(struct msg *m, void *arg)
+{
+	struct asked	*q = arg;
+
+	if (m == NULL) {
+		reply_error(q->client, 503, "the container worker does not "
+		    "answer: try again");
+		asked_free(q);
+		return;
+	}
+	if (m->type == MSG_CT_IMAGE_ROW) {
+		jbuf_reset(&q->jb);
+		image_json(&q->jb, &m->u.ct_image_row);
+		(void)reply_row(q->client, "", 0, &q->jb);
+	}
+	if (m->more)
+		return;
+	if (m->type == MSG_CT_DONE && m->u.ct_done.status >= 300)
+		reply_error(q->client, m->u.ct_done.status, "%s",
+		    m->u.ct_done.error);
+	else
+		reply_end(q->client);
+	asked_free(q);
+}
+
+int
+h_image_list(struct peer *p, struct msg *m)
+{
+	struct m_none	 none;
+	struct asked	*q;
+	struct pass	 who;
+
+	(void)p;
+	if (auth_request(m, &m->u.api.pass, ROLE_USER, &who) == -1)
+		return 0;
+	q = asked_new(client_of(m), 16384);
+	if (peer_request(worker_peer(PROC_CONTAINER), MSG_CT_IMAGES, &none,
+	    ASK_MS * 3, on_image_row, q) == 0)
+		on_image_row(NULL, q);
+	return 0;
+}
