@@ -19,3 +19,24 @@ else
 agent_link_LDFLAGS = -static -Wl,-z,relro -Wl,--as-needed -Wl,--no-warnings
 agent_link_LDADD += -lmd
 endif
+
+if HAVE_CMOCKA
+UNIT += tests/unit/test_link_conf tests/unit/test_link_inbox \
+	tests/unit/test_link_outq
+LINK_TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/link $(EVENT_CFLAGS) \
+	$(CMOCKA_CFLAGS)
+LINK_TEST_LIBS = libhttp.a libcommon.a $(EVENT_LIBS) $(UNIT_LIBS)
+tests_unit_test_link_conf_SOURCES = tests/unit/test_link_conf.c link/conf.c
+tests_unit_test_link_conf_CPPFLAGS = $(LINK_TEST_CPPFLAGS)
+tests_unit_test_link_conf_LDADD = $(LINK_TEST_LIBS)
+tests_unit_test_link_inbox_SOURCES = tests/unit/test_link_inbox.c \
+	link/inbox.c link/util.c
+tests_unit_test_link_inbox_CPPFLAGS = $(LINK_TEST_CPPFLAGS)
+tests_unit_test_link_inbox_LDADD = $(LINK_TEST_LIBS)
+tests_unit_test_link_outq_SOURCES = tests/unit/test_link_outq.c \
+	link/outq.c link/jpath.c link/util.c
+tests_unit_test_link_outq_CPPFLAGS = $(LINK_TEST_CPPFLAGS)
+tests_unit_test_link_outq_LDADD = $(LINK_TEST_LIBS)
+endif
+EXTRA_DIST += tests/peers/mock_gateway.py tests/peers/fake_http_runtime.py \
+	tests/peers/fake_rpc_runtime.py tests/e2e/test_link.py

@@ -76,8 +76,11 @@ utf8_prefix(const char *s, size_t len, size_t max)
 
 	if (len <= max)
 		return len;
-	for (n = max; n > 0 && n + 4 > max; n--)
+	for (n = max; n + 4 > max; n--) {
 		if (((unsigned char)s[n] & 0xc0) != 0x80)
 			return n;
+		if (n == 0)
+			break;
+	}
 	return max;	/* not UTF-8: the writer replaces it anyway */
 }

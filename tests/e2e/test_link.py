@@ -266,9 +266,9 @@ def test_refused_final_becomes_an_error(link):
     gw = link.start()
     trace = gw.send("silent")
     assert gw.wait_done(trace)["kind"] == "error"
-    gw.reply_faults = [202, 422]        # the delta is lost, the final refused
+    gw.reply_delay = 0.3                # all else is queued behind the first
+    gw.reply_faults = [202, 202, 202, 422]
     trace = gw.send("tool")
-    gw.reply_faults = [422] * 4
     last = gw.wait_done(trace)
     assert last["kind"] == "error" and "422" in last["error"]
 
@@ -510,7 +510,8 @@ def test_slow_reader_costs_no_memory(link):
         slow.append(s)
     gw.wait(lambda: len(gw.llm_calls) == 20, what="calls")
     time.sleep(0.5)
-    assert link.rss_kib() - before < 20 * 160
+    if "sanit" not in link.binary:
+        assert link.rss_kib() - before < 20 * 160
     # And the rest is still there for who reads on.
     data = b""
     while chunk := slow[0].recv(65536):
