@@ -30,6 +30,8 @@ static struct {
 	struct event		*sure;	/* pending: turns may yet be named */
 } ag = { RB_INITIALIZER(&ag.tree), NULL };
 
+static void	agent_gone(struct agent *);
+
 static int
 agent_cmp(const struct agent *a, const struct agent *b)
 {
@@ -121,6 +123,20 @@ agent_free(struct agent *a)
 }
 
 void
+agent_free_all(void)
+{
+	struct agent *a;
+
+	while ((a = RB_ROOT(&ag.tree)) != NULL) {
+		RB_REMOVE(agent_tree, &ag.tree, a);
+		agent_free(a);
+	}
+	if (ag.sure != NULL)
+		event_free(ag.sure);
+	ag.sure = NULL;
+}
+
+void
 agent_unref(struct agent *a)
 {
 	if (--a->nreqs == 0 && a->dead)
@@ -173,6 +189,7 @@ turn_tools(struct agent *a, struct turn *want)
 	return &want->tools;
 }
 
+/* What keeper has not named since it came is no more. */
 static void
 drop_stale(struct agent *a)
 {
@@ -181,6 +198,8 @@ drop_stale(struct agent *a)
 	TAILQ_FOREACH_SAFE(t, &a->turns, entry, next)
 		if (t->stale)
 			turn_free(a, t);
+	if (a->known && a->stale)
+		agent_gone(a);
 }
 
 static void
@@ -197,6 +216,7 @@ mark_stale(struct agent *a)
 {
 	struct turn *t;
 
+	a->stale = true;
 	TAILQ_FOREACH(t, &a->turns, entry)
 		t->stale = true;
 }
@@ -268,6 +288,7 @@ agent_h_conf(struct peer *p, struct msg *m)
 	(void)strlcpy(a->framework, c->framework, sizeof(a->framework));
 	(void)strlcpy(a->model, c->model, sizeof(a->model));
 	a->known = true;
+	a->stale = false;
 	a->state = c->state;
 	a->uid_base = c->uid_base;
 	a->uid_count = c->uid_count;
@@ -283,19 +304,24 @@ agent_h_conf(struct peer *p, struct msg *m)
 	return 0;
 }
 
+static void
+agent_gone(struct agent *a)
+{
+	a->known = false;
+	auth_flush(a);
+	events_end(a);
+	llm_cut(a);
+	agent_sweep(a);
+}
+
 int
 agent_h_gone(struct peer *p, struct msg *m)
 {
 	struct agent *a;
 
 	(void)p;
-	if ((a = agent_find(m->u.agent_id.agent_id)) == NULL)
-		return 0;
-	a->known = false;
-	auth_flush(a);
-	events_end(a);
-	llm_cut(a);
-	agent_sweep(a);
+	if ((a = agent_find(m->u.agent_id.agent_id)) != NULL)
+		agent_gone(a);
 	return 0;
 }
 

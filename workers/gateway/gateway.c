@@ -21,6 +21,17 @@
 #define FD_RESERVE	32
 #define FLUSH_TRY_MS	50
 
+const struct msg_handler gw_handlers[] = {
+	{ MSG_GW_LISTEN, agent_h_listen },
+	{ MSG_GW_UNLISTEN, agent_h_unlisten },
+	{ MSG_AGENT_CONF, agent_h_conf },
+	{ MSG_AGENT_GONE, agent_h_gone },
+	{ MSG_TURN, agent_h_turn },
+	{ MSG_KEY_FLUSH, gw_h_key_flush },
+	{ MSG_LLM_WINDOW, llm_h_window },
+	{ MSG_NONE, NULL },
+};
+
 static struct {
 	struct httpd	*httpd;
 	struct budget	 budget;
@@ -55,6 +66,18 @@ gw_init(void)
 	c.on_head = greq_head;
 	if ((gw.httpd = httpd_new(worker_base(), &c)) == NULL)
 		fatal("HTTP server");
+}
+
+void
+gw_free(void)
+{
+	httpd_free(gw.httpd);
+	if (gw.leave != NULL)
+		event_free(gw.leave);
+	agent_free_all();
+	traceq_free();
+	gw.httpd = NULL;
+	gw.leave = NULL;
 }
 
 void

@@ -90,6 +90,7 @@ struct agent {
 	char		 model[257];
 	enum agent_state state;
 	bool		 known;		/* keeper has named it */
+	bool		 stale;		/* not yet since keeper restarted */
 	bool		 dead;		/* to be freed with its last request */
 	int		 listener;	/* httpd owns it; -1 = none */
 	uint32_t	 uid_base;
@@ -145,6 +146,7 @@ struct greq {
 /* agent.c: the table */
 struct agent	*agent_find(const char *);
 void		 agent_each(void (*)(struct agent *));
+void		 agent_free_all(void);
 void		 agent_ref(struct agent *);
 void		 agent_unref(struct agent *);
 /* The turn, NULL if it is not open. */
@@ -164,7 +166,9 @@ int		 agent_h_unlisten(struct peer *, struct msg *);
 bool		 rate_take(struct rate *, double per_s);
 
 /* gateway.c: the server, and the worker's operations */
+extern const struct msg_handler gw_handlers[];
 void		 gw_init(void);
+void		 gw_free(void);		/* for tests: as before gw_init */
 void		 gw_peer_up(struct peer *);
 void		 gw_peer_drained(struct peer *);
 void		 gw_shutdown(uint32_t);

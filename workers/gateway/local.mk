@@ -22,3 +22,22 @@ agentd_gateway_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 GATEWAY_LIBS = libgateway.a libhttp.a libjson.a $(WORKER_LIBS) \
 	$(JSON_LIBS) $(SODIUM_LIBS)
 agentd_gateway_LDADD = $(GATEWAY_LIBS)
+
+if HAVE_CMOCKA
+UNIT += tests/unit/test_llmreq tests/unit/test_tap tests/unit/test_toolmap
+GATEWAY_TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/workers/gateway
+tests_unit_test_llmreq_SOURCES = tests/unit/test_llmreq.c
+tests_unit_test_llmreq_CPPFLAGS = $(GATEWAY_TEST_CPPFLAGS)
+tests_unit_test_llmreq_LDADD = libgateway.a libhttp.a $(UNIT_LIBS)
+tests_unit_test_tap_SOURCES = tests/unit/test_tap.c
+tests_unit_test_tap_CPPFLAGS = $(GATEWAY_TEST_CPPFLAGS)
+tests_unit_test_tap_LDADD = libgateway.a libhttp.a $(UNIT_LIBS)
+tests_unit_test_toolmap_SOURCES = tests/unit/test_toolmap.c
+tests_unit_test_toolmap_CPPFLAGS = $(GATEWAY_TEST_CPPFLAGS)
+tests_unit_test_toolmap_LDADD = libgateway.a $(UNIT_LIBS)
+UNIT += tests/unit/test_gateway
+tests_unit_test_gateway_SOURCES = tests/unit/test_gateway.c \
+	tests/unit/gw_world.c tests/unit/gw_world.h
+tests_unit_test_gateway_CPPFLAGS = $(GATEWAY_TEST_CPPFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_gateway_LDADD = $(GATEWAY_LIBS) $(CMOCKA_LIBS)
+endif

@@ -243,6 +243,21 @@ traceq_empty(void)
 	return TAILQ_EMPTY(&tq.waiting) && TAILQ_EMPTY(&tq.sent);
 }
 
+void
+traceq_free(void)
+{
+	struct tev *t;
+
+	while ((t = TAILQ_FIRST(&tq.waiting)) != NULL) {
+		TAILQ_REMOVE(&tq.waiting, t, entry);
+		free(t);
+	}
+	tq.bytes = 0;
+	if (tq.retry != NULL)
+		event_free(tq.retry);
+	tq.retry = NULL;
+}
+
 static void
 retry_now(evutil_socket_t fd, short what, void *arg)
 {

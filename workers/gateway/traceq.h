@@ -24,6 +24,7 @@ void	 traceq_add(const struct m_trace_event *, const char *);
 /* trace is there, or its channel has room: send what waits. */
 void	 traceq_kick(void);
 bool	 traceq_empty(void);
+void	 traceq_free(void);	/* for tests: drops what waits */
 /*
  * Sends one event at once, as peer_request does: for callers that wait for
  * the answer.  0 with errno; the payload may be of GW_TRACE_MAX bytes.
