@@ -35,9 +35,14 @@ tests_unit_test_tap_LDADD = libgateway.a libhttp.a $(UNIT_LIBS)
 tests_unit_test_toolmap_SOURCES = tests/unit/test_toolmap.c
 tests_unit_test_toolmap_CPPFLAGS = $(GATEWAY_TEST_CPPFLAGS)
 tests_unit_test_toolmap_LDADD = libgateway.a $(UNIT_LIBS)
-UNIT += tests/unit/test_gateway
+UNIT += tests/unit/test_gateway tests/unit/test_gateway_llm
 tests_unit_test_gateway_SOURCES = tests/unit/test_gateway.c \
 	tests/unit/gw_world.c tests/unit/gw_world.h
 tests_unit_test_gateway_CPPFLAGS = $(GATEWAY_TEST_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_gateway_LDADD = $(GATEWAY_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_gateway_llm_SOURCES = tests/unit/test_gateway_llm.c \
+	tests/unit/gw_world.c tests/unit/gw_world.h
+tests_unit_test_gateway_llm_CPPFLAGS = $(GATEWAY_TEST_CPPFLAGS) \
+	$(EVENT_CFLAGS)
+tests_unit_test_gateway_llm_LDADD = $(GATEWAY_LIBS) $(CMOCKA_LIBS)
 endif
