@@ -95,6 +95,11 @@ bucket_init(const char *state_dir)
 {
 	size_t len;
 
+	bucket_close_all();
+	free(bk.root);
+	if (bk.rootfd != -1)
+		close(bk.rootfd);
+	bk.nsuspects = 0;
 	if ((bk.root = realpath(state_dir, NULL)) == NULL)
 		fatal("%s", state_dir);
 	len = strlen(bk.root);

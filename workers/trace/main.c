@@ -109,7 +109,7 @@ shutdown(uint32_t ms)
 {
 	(void)ms;
 	query_cancel_all();
-	store_flush();
+	store_close();
 	bucket_close_all();
 	agents_close();
 	worker_exit();

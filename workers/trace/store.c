@@ -79,6 +79,15 @@ store_flush(void)
 		flush_batch();
 }
 
+void
+store_close(void)
+{
+	store_flush();
+	if (st.ev != NULL)
+		event_free(st.ev);
+	st.ev = NULL;
+}
+
 /* ---- one bucket ---- */
 
 /* 1: an event of that id is there and is this one; 2: is another; 0; -1. */

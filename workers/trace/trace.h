@@ -156,6 +156,8 @@ int	 store_add(struct tev *);
 /* Commits all that waits, now. */
 void	 store_flush(void);
 size_t	 store_waiting(void);		/* bytes */
+/* Flushes for the last time. */
+void	 store_close(void);
 
 /* ---- agents.c ---- */
 
