@@ -150,16 +150,11 @@ fail:
 	return (-1);
 }
 
+/* The last connection, if not this, frees it. */
 static void
-unlisten(struct httpd_listener *l)
+retire(struct httpd_listener *l)
 {
-	struct httpd *srv = l->srv;
-	struct httpd_conn *c;
-
-	TAILQ_FOREACH(c, &srv->conns, entry)
-		if (c->l == l)
-			httpd_conn_kill(c);
-	TAILQ_REMOVE(&srv->listeners, l, entry);
+	TAILQ_REMOVE(&l->srv->listeners, l, entry);
 	event_free(l->ev);
 	(void)close(l->fd);
 	l->ev = NULL;
@@ -169,18 +164,42 @@ unlisten(struct httpd_listener *l)
 		listener_free(l);
 }
 
-int
-httpd_unlisten(struct httpd *srv, int fd)
+static struct httpd_listener *
+find_listener(struct httpd *srv, int fd)
 {
 	struct httpd_listener *l;
 
 	TAILQ_FOREACH(l, &srv->listeners, entry)
-		if (l->fd == fd) {
-			unlisten(l);
-			return (0);
-		}
+		if (l->fd == fd)
+			return (l);
 	errno = ENOENT;
-	return (-1);
+	return (NULL);
+}
+
+int
+httpd_retire(struct httpd *srv, int fd)
+{
+	struct httpd_listener *l;
+
+	if ((l = find_listener(srv, fd)) == NULL)
+		return (-1);
+	retire(l);
+	return (0);
+}
+
+int
+httpd_unlisten(struct httpd *srv, int fd)
+{
+	struct httpd_listener *l;
+	struct httpd_conn *c;
+
+	if ((l = find_listener(srv, fd)) == NULL)
+		return (-1);
+	TAILQ_FOREACH(c, &srv->conns, entry)
+		if (c->l == l)
+			httpd_conn_kill(c);
+	retire(l);
+	return (0);
 }
 
 int

@@ -65,6 +65,9 @@ void	 httpd_free(struct httpd *);	/* cuts everything, no callbacks */
 int	 httpd_listen(struct httpd *, int, void *);
 int	 httpd_unlisten(struct httpd *, int);
 
+/* Accept no more from this one, but serve the connections it has. */
+int	 httpd_retire(struct httpd *, int);
+
 /* Serve one connected socket; takes the fd, closes it on failure. */
 int	 httpd_attach(struct httpd *, int, void *);
 
@@ -83,7 +86,7 @@ int	 httpd_req_query(const struct httpd_req *, const char *, char *,
 	    size_t);
 int64_t	 httpd_req_length(const struct httpd_req *); /* body; -1 chunked */
 uint64_t httpd_req_conn_id(const struct httpd_req *);
-uint64_t httpd_req_started(const struct httpd_req *); /* monotonic ms */
+uint64_t httpd_req_age(const struct httpd_req *);	/* ms */
 int	 httpd_req_fd(const struct httpd_req *);	/* borrowed */
 void	*httpd_req_listener(const struct httpd_req *);	/* its arg */
 /* Peer address as text, "unix" for Unix sockets. */
@@ -142,6 +145,7 @@ void	 httpd_abort(struct httpd_req *);	/* cut the connection */
 void	 httpd_stream_start(struct httpd_req *, int, const char *, size_t);
 int	 httpd_stream_write(struct httpd_req *, const void *, size_t);
 size_t	 httpd_stream_queued(const struct httpd_req *);
+void	 httpd_stream_set_cap(struct httpd_req *, size_t);
 /* Call back each time the queue falls to low bytes or fewer. */
 void	 httpd_stream_on_writable(struct httpd_req *, size_t,
 	    void (*)(struct httpd_req *, void *), void *);

@@ -271,6 +271,12 @@ httpd_stream_queued(const struct httpd_req *r)
 }
 
 void
+httpd_stream_set_cap(struct httpd_req *r, size_t cap)
+{
+	r->cap = cap;
+}
+
+void
 httpd_stream_on_writable(struct httpd_req *r, size_t low,
     void (*cb)(struct httpd_req *, void *), void *arg)
 {

@@ -78,9 +78,9 @@ httpd_req_conn_id(const struct httpd_req *r)
 }
 
 uint64_t
-httpd_req_started(const struct httpd_req *r)
+httpd_req_age(const struct httpd_req *r)
 {
-	return (r->started);
+	return (httpd_now_ms() - r->started);
 }
 
 int

@@ -1,2 +1,10 @@
 # Build rules of workers/front/.
 # SPDX-License-Identifier: ISC
+pkglibexec_PROGRAMS += agentd-front
+front_table = workers/front/front.h workers/front/routes.c \
+	workers/front/fields.c workers/front/guard.c workers/front/openapi.c
+agentd_front_SOURCES = $(front_table) workers/front/main.c \
+	workers/front/auth.c workers/front/call.c workers/front/answer.c \
+	workers/front/upload.c workers/front/local.c
+agentd_front_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+agentd_front_LDADD = libjson.a libhttp.a $(WORKER_LIBS) $(JSON_LIBS)
