@@ -1,2 +1,3 @@
 # Build rules of doc/.
 # SPDX-License-Identifier: ISC
+include doc/super.mk
