@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
             line = line.decode().strip()
             if line.startswith("data: {"):
                 self.delta(json.loads(line[6:])["choices"][0]["delta"]
-                           ["content"])
+                           .get("content", ""))
 
 
 ThreadingHTTPServer.allow_reuse_address = True

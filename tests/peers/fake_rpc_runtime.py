@@ -56,7 +56,7 @@ def ask_llm(text):
         if line == "data: [DONE]":
             done = True
         elif line.startswith("data: "):
-            piece = json.loads(line[6:])["choices"][0]["delta"]["content"]
+            piece = json.loads(line[6:])["choices"][0]["delta"].get("content", "")
             said += piece
             delta(piece)
     if not done:

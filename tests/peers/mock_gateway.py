@@ -336,6 +336,8 @@ class MockGateway:
             h.answer(503, {"error": "no route"})
             return
         said = doc["messages"][-1]["content"]
+        if isinstance(said, list):
+            said = "".join(part.get("text", "") for part in said)
         words = (["echo:"] + said.split()) if not said.startswith("count ") \
             else [f"w{i}" for i in range(int(said.split()[1]))]
         h.send_response(200)
@@ -349,7 +351,9 @@ class MockGateway:
             chunk = {"choices": [{"index": 0, "delta":
                                   {"content": word + " "}}]}
             self.chunk(h, f"data: {json.dumps(chunk)}\n\n")
-        self.chunk(h, "data: [DONE]\n\n")
+        end = {"choices": [{"index": 0, "delta": {},
+                            "finish_reason": "stop"}]}
+        self.chunk(h, f"data: {json.dumps(end)}\n\ndata: [DONE]\n\n")
         h.wfile.write(b"0\r\n\r\n")
 
     @staticmethod
