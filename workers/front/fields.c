@@ -229,6 +229,15 @@ from_text(const struct slot *s, const char *v)
 	}
 }
 
+static bool
+printable(const char *p, size_t len)
+{
+	for (; len > 0; p++, len--)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return (false);
+	return (true);
+}
+
 /* ["a", {"id": "b"}] becomes "a\nb". */
 static int
 lines(const struct slot *s, struct json_object *arr)
@@ -250,7 +259,7 @@ lines(const struct slot *s, struct json_object *arr)
 			return (bad(s, "must be an array of strings"));
 		id = json_object_get_string(v);
 		n = (size_t)json_object_get_string_len(v);
-		if (n == 0 || n != strcspn(id, "\n\r\t\x01\x1f"))
+		if (n == 0 || !printable(id, n))
 			return (bad(s, "holds an empty or broken name"));
 		if (len + n + 1 > (size_t)s->f->max)
 			return (bad(s, "is too long"));

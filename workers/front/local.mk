@@ -8,3 +8,11 @@ agentd_front_SOURCES = $(front_table) workers/front/main.c \
 	workers/front/upload.c workers/front/local.c
 agentd_front_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 agentd_front_LDADD = libjson.a libhttp.a $(WORKER_LIBS) $(JSON_LIBS)
+
+if HAVE_CMOCKA
+UNIT += tests/unit/test_front
+tests_unit_test_front_SOURCES = tests/unit/test_front.c $(front_table)
+tests_unit_test_front_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/workers/front
+tests_unit_test_front_LDADD = libjson.a libhttp.a libcommon.a $(EVENT_LIBS) \
+	$(SECCOMP_LIBS) $(SODIUM_LIBS) $(JSON_LIBS) $(UNIT_LIBS)
+endif

@@ -110,6 +110,9 @@ api_query(uint64_t id, const struct m_trace_query *m)
 	    m->follow != 0);
 	if (why != NULL)
 		out_end(id, 503, why);
+	/* An empty row says that the stream is open: it may stay silent. */
+	else if (m->follow != 0 && out_row(id, "", "", 0) == -1)
+		log_warn("answer to front");
 	return 0;
 }
 
