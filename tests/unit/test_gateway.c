@@ -213,6 +213,41 @@ test_events(void **state)
 	    AUTH, NULL)), 503);
 }
 
+/* An event longer than a frame comes in pieces. */
+static void
+test_long_event(void **state)
+{
+	struct m_trace_more part;
+	struct client c;
+	char text[50000];
+	int i;
+
+	(void)state;
+	open_events(&c, "");
+	memset(text, 'x', sizeof(text));
+	part.data.ptr = text;
+	part.data.len = sizeof(text);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(peer_send_id(world_peer(PROC_KEEPER),
+		    MSG_RESULT_PART, w.sub_id, true, &part), 0);
+	send_row(true, 3, "user_message", "end");
+	send_row(true, 4, "user_message", "short");
+	assert_true(client_wait(&c, "xend\n\n"));
+	assert_true(client_wait(&c, "id: 4\nevent: user_message\n"
+	    "data: short\n\n"));
+	assert_true(c.len > 3 * sizeof(text));
+	/* one beyond the bound is left out, the next one is not */
+	c.len = 0;
+	for (i = 0; i < 22; i++)
+		assert_int_equal(peer_send_id(world_peer(PROC_KEEPER),
+		    MSG_RESULT_PART, w.sub_id, true, &part), 0);
+	send_row(true, 5, "user_message", "end");
+	send_row(true, 6, "user_message", "next");
+	assert_true(client_wait(&c, "data: next\n\n"));
+	assert_null(strstr(c.in, "id: 5\n"));
+	client_close(&c);
+}
+
 static void
 test_events_end(void **state)
 {
@@ -391,7 +426,8 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_hello), T(test_uid), T(test_key), T(test_theft),
-		T(test_routes), T(test_events), T(test_events_end),
+		T(test_routes), T(test_events), T(test_long_event),
+		T(test_events_end),
 		T(test_reply), T(test_delta_total), T(test_rate),
 		T(test_tools), T(test_trace_post),
 	};

@@ -64,6 +64,9 @@ struct turn {
 	uint32_t	 delta_attempt;
 	uint64_t	 delta_seq;
 	size_t		 delta_bytes;	/* accepted in that attempt */
+	uint32_t	 told_attempt;	/* last reply for the trace */
+	uint64_t	 told_seq;
+	double		 told_at;
 	uint32_t	 done_attempt;	/* last reply written to the trace */
 	uint64_t	 done_seq;
 	struct toolmap	 tools;

@@ -164,7 +164,7 @@ void
 llm_fail(struct llm_call *c, int status, const char *fmt, ...)
 {
 	struct greq *g = c->g;
-	char text[512];
+	char text[1024];
 	va_list ap;
 
 	va_start(ap, fmt);

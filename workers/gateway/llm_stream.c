@@ -255,7 +255,7 @@ answer_head(struct llm_call *c, const struct m_llm_head *h)
 	}
 	c->status = (int)h->status;
 	tap_init(&c->tap, type);
-	if (*h->retry_after != '\0')
+	if (*h->retry_after != '\0' || c->status == 502 || c->status == 503)
 		httpd_add_header(c->g->req, "Retry-After",
 		    plain(h->retry_after, "1"));
 	httpd_stream_start(c->g->req, c->status, type, QUEUE_MAX);

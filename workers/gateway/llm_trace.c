@@ -414,6 +414,9 @@ llm_trace_done(struct llm_call *c, const char *status, const char *error)
 		e.tokens_in = c->tap.tokens_in;
 		e.tokens_out = c->tap.tokens_out;
 	}
+	log_info("agent %s: %s of %s: %s, status %d, %llu bytes, %lld ms",
+	    c->agent->slug, c->model, c->provider, status, c->status,
+	    (unsigned long long)c->bytes, (long long)e.duration_ms);
 	jbuf_init(&j, GW_TRACE_MAX);
 	put_call(&j, c, status, false);
 	if ((text = jbuf_text(&j, NULL)) == NULL) {

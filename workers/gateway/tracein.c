@@ -322,6 +322,19 @@ reply_is_new(struct agent *a, struct turn *t, const struct m_bridge_reply *r,
 	return d->result;
 }
 
+/* The time of a reply; one that comes again keeps that of its first try. */
+static double
+told_time(struct turn *t, const struct m_bridge_reply *r)
+{
+	if (r->seq == 0 || r->seq != t->told_seq ||
+	    r->attempt != t->told_attempt) {
+		t->told_seq = r->seq;
+		t->told_attempt = r->attempt;
+		t->told_at = sys_time();
+	}
+	return t->told_at;
+}
+
 void
 tracein_reply(struct greq *g, struct turn *t, const struct m_bridge_reply *r,
     struct json_object *o, const char *body, size_t len)
@@ -342,7 +355,7 @@ tracein_reply(struct greq *g, struct turn *t, const struct m_bridge_reply *r,
 	e.source = "agent";
 	e.trace_id = r->trace_id;
 	e.channel_id = t->channel_id;
-	e.created_at = sys_time();
+	e.created_at = told_time(t, r);
 	e.id = id;
 	jbuf_init(&j, GW_TRACE_MAX);
 	if (reply_payload(&j, r, g->agent, o, body, len, &e.duration_ms,
