@@ -15,7 +15,7 @@
 #include "jbuf.h"
 
 #define OUTQ_TEXT_MAX	(1UL << 20)	/* bytes of answer in one attempt */
-#define OUTQ_FINAL_MAX	(128UL << 10)	/* a longer one is only in deltas */
+#define OUTQ_FINAL_MAX	(240UL << 10)	/* a longer one is only in deltas */
 #define OUTQ_DELTA_MAX	10000UL		/* below 64 KiB if all is escaped */
 #define OUTQ_ARGS_MAX	(32UL << 10)
 #define OUTQ_RESULT_MAX	(32UL << 10)

@@ -28,6 +28,7 @@
 
 #define ATTEMPTS	3
 #define PATH_MAX_LEN	160
+#define DELTA_GAP_MS	12	/* the gateway takes 100 replies a second */
 
 enum turn_state {
 	T_IDLE,
@@ -51,7 +52,7 @@ struct turn {
 	struct event *timer;		/* of the state; also the grace */
 	struct outq out;
 	struct gw_req *req;		/* the reply on the wire */
-	struct event *again;		/* the same reply once more */
+	struct event *again;		/* when to send the next reply */
 	unsigned int step;
 	struct ack *ack;
 	bool stopping;
@@ -416,8 +417,10 @@ reply_done(void *arg, int status, const char *body, size_t len,
 		outq_pop(&t->out);
 		if (kind == REPLY_FINAL || kind == REPLY_ERROR)
 			turn_over(t);
+		else if (t->out.ended)
+			turn_pump(t);	/* not many are left */
 		else
-			turn_pump(t);
+			timer_ms(t->again, DELTA_GAP_MS);
 	} else if (status == 409 || status == 404) {
 		/* Answered already (by a former life of ours), or unknown. */
 		log_info("turn %s is closed at the host (status %d)",
