@@ -83,7 +83,8 @@ class Edge:
         extra = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                                         array.array("i", [fd]))]
         sent = self.sock.sendmsg([frame], extra)
-        self.sock.sendall(frame[sent:])
+        if sent < len(frame):
+            self.sock.sendall(frame[sent:])
 
     def ask(self, name, fields=None):
         self.last += 1

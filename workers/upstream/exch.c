@@ -119,11 +119,6 @@ exch_open(struct stream *s)
 	e->stream = s;
 	s->ctx = e;
 	httpc_init(&e->parser, false, &parser_callbacks, e);
-	if (secret_find(s->route->id) == NULL) {
-		stream_fail(s, 503, "the key of provider %s has not come from "
-		    "keeper yet", s->route->name);
-		return;
-	}
 	e->conn = conn_open(s->route, false, &conn_callbacks, e);
 	if (conn_is_reused(e->conn) && (e->keep = evbuffer_new()) == NULL)
 		fatalx("out of memory");
@@ -458,13 +453,13 @@ refuse(struct exch *e, unsigned status, const char *fmt, ...)
 static void
 clean(char *dst, size_t size, const char *value, const char *other)
 {
-	const char *p;
+	const char *p = value;
 
-	for (p = value; p != NULL && *p != '\0'; p++)
-		if (!isprint((unsigned char)*p) || (size_t)(p - value) >=
-		    size - 1)
-			value = p = NULL;
-	(void)snprintf(dst, size, "%s", value == NULL ? other : value);
+	while (p != NULL && isprint((unsigned char)*p))
+		p++;
+	if (p == NULL || *p != '\0' || (size_t)(p - value) >= size)
+		value = other;
+	(void)snprintf(dst, size, "%s", value);
 }
 
 /* ---- time ---- */

@@ -63,6 +63,7 @@ init(void)
 {
 	tls_init();
 	route_init();
+	stream_init(worker_base());
 	conn_init(worker_base());
 	exch_init(worker_base());
 	demo_init(worker_base());
@@ -106,6 +107,7 @@ h_route_put(struct peer *p, struct msg *m)
 	}
 	log_info("provider %s is ready", in->name);
 	done(p, m->id, 200, "");
+	stream_unpark();
 	return 0;
 }
 
@@ -124,10 +126,12 @@ h_secret_put(struct peer *p, struct msg *m)
 
 	if (!sys_is_id(s->provider_id))
 		return -1;
-	if (secret_put(s->provider_id, s->api_key) == -1)
+	if (secret_put(s->provider_id, s->api_key) == -1) {
 		done(p, m->id, 507, "too many providers");
-	else
-		done(p, m->id, 200, "");
+		return 0;
+	}
+	done(p, m->id, 200, "");
+	stream_unpark();
 	return 0;
 }
 

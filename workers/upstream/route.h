@@ -52,7 +52,7 @@ void		 route_unref(struct route *);
 /* Keeps a copy; the old one is wiped. -1 when there are too many. */
 int		 secret_put(const char *, const char *);
 void		 secret_drop(const char *);
-/* The key, borrowed; "" if the provider wants none, NULL if not known yet. */
+/* The key, borrowed; "" or NULL if there is none. */
 const char	*secret_find(const char *);
 
 #endif /* ROUTE_H */

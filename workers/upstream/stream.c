@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include <event2/buffer.h>
+#include <event2/event.h>
 
 #include "chan.h"
 #include "demo.h"
@@ -28,6 +29,8 @@
 RB_HEAD(stream_tree, stream);
 
 static struct {
+	struct event_base	*base;
+	uint64_t		 started;	/* ms */
 	struct stream_tree	 tree;
 	unsigned		 count;
 } self;
@@ -36,6 +39,11 @@ static int		 stream_cmp(const struct stream *,
 			    const struct stream *);
 static struct stream	*stream_find(uint64_t);
 static bool		 path_valid(const char *);
+static bool		 route_ready(const struct stream *);
+static bool		 may_come(void);
+static void		 park(struct stream *);
+static void		 parked_over(evutil_socket_t, short, void *);
+static void		 start(struct stream *);
 static void		 send_end(struct stream *, bool, const char *);
 static void		 log_call(const struct stream *, const char *,
 			    const char *);
@@ -66,7 +74,6 @@ stream_h_open(struct peer *p, struct msg *m)
 {
 	const struct m_llm_open *o = &m->u.llm_open;
 	struct stream *s;
-	struct route *r;
 
 	(void)p;
 	if (!sys_is_id(o->provider_id) || !path_valid(o->path) ||
@@ -77,6 +84,8 @@ stream_h_open(struct peer *p, struct msg *m)
 	    (s->body = evbuffer_new()) == NULL)
 		fatal("stream");
 	s->id = m->id;
+	(void)snprintf(s->provider_id, sizeof(s->provider_id), "%s",
+	    o->provider_id);
 	(void)snprintf(s->path, sizeof(s->path), "%s", o->path);
 	s->sse = o->stream != 0;
 	s->length = o->length;
@@ -87,15 +96,89 @@ stream_h_open(struct peer *p, struct msg *m)
 		stream_fail(s, 503, "too many calls are under way");
 		return 0;
 	}
-	if ((r = route_find(o->provider_id)) == NULL) {
+	if (!route_ready(s) && may_come())
+		park(s);
+	else
+		start(s);
+	return 0;
+}
+
+/* Are its provider and the provider's key known? */
+static bool
+route_ready(const struct stream *s)
+{
+	const struct route *r = route_find(s->provider_id);
+
+	return r != NULL && (r->demo || secret_find(r->id) != NULL);
+}
+
+/*
+ * After a restart of this process a call may overtake the routes that proxy,
+ * and the keys that keeper pushes.
+ */
+static bool
+may_come(void)
+{
+	return sys_now_ms() - self.started < STREAM_YOUNG_MS ||
+	    !peer_is_up(worker_peer(PROC_PROXY)) ||
+	    !peer_is_up(worker_peer(PROC_KEEPER));
+}
+
+static void
+park(struct stream *s)
+{
+	struct timeval tv = { STREAM_PARK_MS / 1000, 0 };
+
+	s->parked = evtimer_new(self.base, parked_over, s);
+	if (s->parked == NULL || evtimer_add(s->parked, &tv) == -1)
+		fatalx("cannot set a timer");
+}
+
+static void
+parked_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	start(arg);
+}
+
+/* The stream may be over when this returns. */
+static void
+start(struct stream *s)
+{
+	uint64_t id = s->id;
+	struct route *r;
+
+	if (s->parked != NULL)
+		event_free(s->parked);
+	s->parked = NULL;
+	if ((r = route_find(s->provider_id)) == NULL) {
 		stream_fail(s, 502, "the provider of this model is not known "
 		    "(any more)");
-		return 0;
+		return;
 	}
 	s->route = route_ref(r);
 	s->ops = r->demo ? &demo_ops : &exch_ops;
 	s->ops->open(s);
-	return 0;
+	if (stream_find(id) == s && evbuffer_get_length(s->body) > 0)
+		s->ops->body(s);
+}
+
+void
+stream_init(struct event_base *base)
+{
+	self.base = base;
+	self.started = sys_now_ms();
+}
+
+void
+stream_unpark(void)
+{
+	struct stream *s, *next;
+
+	RB_FOREACH_SAFE(s, stream_tree, &self.tree, next)
+		if (s->parked != NULL && route_ready(s))
+			start(s);
 }
 
 int
@@ -113,7 +196,8 @@ stream_h_body(struct peer *p, struct msg *m)
 	s->received += data->len;
 	if (evbuffer_add(s->body, data->ptr, data->len) == -1)
 		fatalx("out of memory");
-	s->ops->body(s);
+	if (s->ops != NULL)
+		s->ops->body(s);
 	return 0;
 }
 
@@ -129,7 +213,7 @@ stream_h_window(struct peer *p, struct msg *m)
 	    s->window + m->u.llm_window.bytes > INT32_MAX)
 		return -1;
 	s->window += m->u.llm_window.bytes;
-	if (s->window > 0)
+	if (s->ops != NULL && s->window > 0)
 		s->ops->room(s);
 	return 0;
 }
@@ -162,7 +246,7 @@ stream_drained(void)
 	struct stream *s, *next;
 
 	RB_FOREACH_SAFE(s, stream_tree, &self.tree, next)
-		if (s->window > 0)
+		if (s->ops != NULL && s->window > 0)
 			s->ops->room(s);
 }
 
@@ -317,6 +401,8 @@ stream_free(struct stream *s)
 {
 	RB_REMOVE(stream_tree, &self.tree, s);
 	self.count--;
+	if (s->parked != NULL)
+		event_free(s->parked);
 	if (s->ops != NULL)
 		s->ops->close(s);
 	route_unref(s->route);

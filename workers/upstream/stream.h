@@ -21,8 +21,12 @@
 #define STREAM_WINDOW	4096U		/* least window of a reply */
 #define STREAM_BODY_MAX	(33U * 1024 * 1024)
 #define STREAM_FRAME	61440U		/* data in one frame */
+#define STREAM_YOUNG_MS	10000		/* routes may still be on their way */
+#define STREAM_PARK_MS	3000		/* and are waited for so long */
 
 struct evbuffer;
+struct event;
+struct event_base;
 struct stream;
 
 /* Who answers: a provider over HTTP, or the built-in one. */
@@ -36,7 +40,9 @@ struct stream_ops {
 struct stream {
 	RB_ENTRY(stream)	 entry;
 	uint64_t		 id;
+	char			 provider_id[ID_LEN + 1];
 	struct route		*route;		/* referenced */
+	struct event		*parked;	/* while it waits for a route */
 	char			 path[257];
 	bool			 sse;		/* the reply will be events */
 	bool			 head_sent;
@@ -48,6 +54,10 @@ struct stream {
 	const struct stream_ops	*ops;
 	void			*ctx;
 };
+
+void	 stream_init(struct event_base *);
+/* A route or a key has come: who waits for it may start. */
+void	 stream_unpark(void);
 
 /* Handlers of LLM_OPEN, LLM_BODY, LLM_WINDOW and CANCEL. */
 int	 stream_h_open(struct peer *, struct msg *);
