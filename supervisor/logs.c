@@ -60,7 +60,7 @@ stream_open(struct stream *s)
 	if (s->fd == -1)
 		return;
 	if (fstat(s->fd, &st) == -1 || !S_ISREG(st.st_mode) ||
-	    fchown(s->fd, 0, lg.gid) == -1 || fchmod(s->fd, 0640) == -1) {
+	    fchown(s->fd, geteuid(), lg.gid) == -1 || fchmod(s->fd, 0640) == -1) {
 		close(s->fd);
 		s->fd = -1;
 		return;
@@ -176,8 +176,7 @@ want_journal(const struct conf *c)
 {
 	if (c->log_target != LOG_AUTO)
 		return c->log_target == LOG_JOURNAL;
-	return getenv("NOTIFY_SOCKET") != NULL ||
-	    getenv("JOURNAL_STREAM") != NULL;
+	return getenv("NOTIFY_SOCKET") != NULL;
 }
 
 static void
@@ -219,7 +218,7 @@ logs_init(const struct conf *c, bool echo_too)
 		return;
 	}
 	gr = getgrnam(c->admin_group);
-	lg.gid = gr == NULL ? 0 : gr->gr_gid;
+	lg.gid = gr == NULL ? getegid() : gr->gr_gid;
 	lg.dir = open(c->log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lg.dir == -1)
 		fatal("%s", c->log_dir);

@@ -150,7 +150,8 @@ send_ca(struct worker *w, const struct conf *c)
 }
 
 static void
-send_frameworks(struct worker *w, const struct catalog *cat)
+send_frameworks(struct worker *w, const struct catalog *cat,
+    uint32_t most_calls)
 {
 	const struct framework *f;
 	struct m_framework m;
@@ -169,7 +170,8 @@ send_frameworks(struct worker *w, const struct catalog *cat)
 		m.processes = f->processes;
 		m.ready_timeout = f->ready_timeout;
 		m.turn_timeout = f->turn_timeout;
-		m.max_calls_per_turn = f->max_calls_per_turn;
+		m.max_calls_per_turn = f->max_calls_per_turn < most_calls ?
+		    f->max_calls_per_turn : most_calls;
 		m.refusal_status = f->refusal_status;
 		sent(w, peer_send(w->peer, MSG_CONF_FRAMEWORK, &m),
 		    MSG_CONF_FRAMEWORK);
@@ -193,7 +195,7 @@ push_conf(struct super *s, struct worker *w, bool first)
 	if (w->proc == PROC_UPSTREAM)
 		send_ca(w, s->conf);
 	if (w->proc == PROC_KEEPER)
-		send_frameworks(w, s->catalog);
+		send_frameworks(w, s->catalog, s->conf->max_calls_per_turn);
 	sent(w, peer_send(w->peer, MSG_CONF_END, &end), MSG_CONF_END);
 }
 
