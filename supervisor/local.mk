@@ -34,7 +34,8 @@ agentd_LDADD = libconf.a libcommon.a $(EVENT_LIBS) $(YAML_LIBS) \
 
 EXTRA_DIST += tests/golden/conf
 if HAVE_CMOCKA
-UNIT += tests/unit/test_conf tests/unit/test_catalog tests/unit/test_restart
+UNIT += tests/unit/test_conf tests/unit/test_catalog \
+	tests/unit/test_logs tests/unit/test_restart
 CONF_TEST_LIBS = libconf.a libcommon.a $(YAML_LIBS) $(UNIT_LIBS)
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 tests_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/supervisor \
@@ -44,6 +45,11 @@ tests_unit_test_catalog_SOURCES = tests/unit/test_catalog.c
 tests_unit_test_catalog_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/supervisor \
 	-DSHIPPED='"$(abs_srcdir)/catalog"'
 tests_unit_test_catalog_LDADD = $(CONF_TEST_LIBS)
+tests_unit_test_logs_SOURCES = tests/unit/test_logs.c supervisor/logs.c
+tests_unit_test_logs_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/supervisor \
+	$(EVENT_CFLAGS) $(SYSTEMD_CFLAGS)
+tests_unit_test_logs_LDADD = libcommon.a $(EVENT_LIBS) $(SYSTEMD_LIBS) \
+	$(UNIT_LIBS)
 tests_unit_test_restart_SOURCES = tests/unit/test_restart.c \
 	supervisor/restart.c supervisor/cause.c
 tests_unit_test_restart_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/supervisor \
