@@ -90,10 +90,12 @@ conn_free(struct fconn *c)
 void
 fconn_close_all(struct fconns *f)
 {
-	struct fconn *c;
+	struct fconn *c, *next;
 
-	while ((c = TAILQ_FIRST(&f->list)) != NULL)
+	for (c = TAILQ_FIRST(&f->list); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry);
 		conn_free(c);
+	}
 }
 
 void

@@ -69,10 +69,12 @@ outq_init(struct outq *q)
 void
 outq_clear(struct outq *q)
 {
-	struct reply *r;
+	struct reply *r, *next;
 
-	while ((r = TAILQ_FIRST(&q->queue)) != NULL)
+	for (r = TAILQ_FIRST(&q->queue); r != NULL; r = next) {
+		next = TAILQ_NEXT(r, entry);
 		reply_drop(q, r);
+	}
 	free(q->text);
 	q->text = NULL;
 }

@@ -280,9 +280,9 @@ class MockGateway:
                     self.changed.wait(1.0)
                 if self.current is not token:
                     break
-                todo = [(i, *self.outbox[i]) for i in sorted(self.outbox)
+                due = [(i, *self.outbox[i]) for i in sorted(self.outbox)
                         if i > max(sent, self.acked)]
-            for i, kind, doc in todo:
+            for i, kind, doc in due:
                 frame = f"id: {i}\nevent: {kind}\ndata: {json.dumps(doc)}\n\n"
                 h.wfile.write(frame.encode())
                 sent = i
