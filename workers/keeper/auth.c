@@ -25,7 +25,6 @@
 #include "sys.h"
 #include "worker.h"
 
-#define ADMIN_GROUP	"agentd-admin"
 #define ADMINS_MAX	256
 #define GROUPS_MAX	1024
 #define TOKEN_LEN	64		/* hex digits of the local token */
@@ -56,7 +55,7 @@ make_ctx(struct pass_ctx *ctx, const uint8_t boot[PASS_BOOT_LEN])
  * kernel reports for the peer.
  */
 static void
-load_group(void)
+load_group(const char *name)
 {
 	const struct group	*gr;
 	const struct passwd	*pw;
@@ -64,18 +63,18 @@ load_group(void)
 
 	au.nadmins = 0;
 	au.have_group = false;
-	if ((gr = getgrnam(ADMIN_GROUP)) == NULL) {
-		log_info("there is no group " ADMIN_GROUP
-		    ": only root and the local token are admins");
+	if (name[0] == '\0' || (gr = getgrnam(name)) == NULL) {
+		log_info("there is no group %s: only root and the local token "
+		    "are admins", name);
 		return;
 	}
 	au.have_group = true;
 	au.admin_gid = gr->gr_gid;
 	for (i = 0; gr->gr_mem[i] != NULL; i++) {
 		if (au.nadmins == ADMINS_MAX) {
-			log_warnx("group " ADMIN_GROUP
-			    " has over %d members: the rest counts only by "
-			    "the groups of their processes", ADMINS_MAX);
+			log_warnx("group %s has over %d members: the rest "
+			    "counts only by the groups of their processes",
+			    name, ADMINS_MAX);
 			break;
 		}
 		if ((pw = getpwnam(gr->gr_mem[i])) != NULL)
@@ -94,7 +93,7 @@ auth_init(void)
 	make_ctx(&au.keeper, boot);
 	make_ctx(&au.trace, boot);
 	make_ctx(&au.proxy, boot);
-	load_group();
+	load_group(worker_conf()->admin_group);
 }
 
 void

@@ -5,7 +5,6 @@
  *
  * Runs in: keeper.  Talks to: proxy, supervisor, container, gateway, front.
  */
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,20 +14,15 @@
 
 #include "job.h"
 #include "log.h"
-#include "tell.h"
 #include "worker.h"
 
-#define ASK_MS		20000
 #define PATIENCE_MS	1500		/* for proxy's word on the model */
 #define AGAIN_MS	5000
 #define TIMEOUT_S	600		/* if none is configured */
-#define MEMORY_DEFAULT	(512ULL * 1024 * 1024)
-#define PROCS_DEFAULT	512
 
 static TAILQ_HEAD(, job) jobs = TAILQ_HEAD_INITIALIZER(jobs);
 
 static void	 run(struct job *, uint32_t);
-static void	 over(struct job *);
 
 static struct event *
 timer_new(event_callback_fn fn, struct job *j)
@@ -49,13 +43,15 @@ arm(struct event *ev, uint64_t ms)
 	(void)evtimer_add(ev, &tv);
 }
 
-static void
-fail(struct job *j, enum job_event ev, uint32_t status, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void
+job_event(struct job *j, enum job_event ev)
+{
+	run(j, jobsm_event(&j->sm, ev));
+}
 
 /* The first reason counts: what comes later follows from it. */
-static void
-fail(struct job *j, enum job_event ev, uint32_t status, const char *fmt, ...)
+void
+job_fail(struct job *j, enum job_event ev, uint32_t status, const char *fmt, ...)
 {
 	va_list	 ap;
 
@@ -65,124 +61,7 @@ fail(struct job *j, enum job_event ev, uint32_t status, const char *fmt, ...)
 		va_end(ap);
 		j->status = status;
 	}
-	run(j, jobsm_event(&j->sm, ev));
-}
-
-/* ---- asking the others ---- */
-
-static void
-on_policy(struct msg *m, void *arg)
-{
-	struct job	*j = arg;
-
-	j->policy_req = 0;
-	if (m == NULL || m->type != MSG_DONE || m->u.done.status >= 500) {
-		/* Again when proxy is back; the deadline goes on. */
-		j->policy_lost = true;
-		if (m != NULL)
-			fail(j, JE_FAILED, 502, "%s", m->u.done.error);
-	} else if (m->u.done.status >= 400) {
-		fail(j, JE_FAILED, m->u.done.status, "%s", m->u.done.error);
-	} else {
-		run(j, jobsm_event(&j->sm, JE_POLICY_OK));
-	}
-}
-
-static void
-ask_policy(struct job *j)
-{
-	j->policy_req = tell_policy(j->agent, ASK_MS, on_policy, j);
-	j->policy_lost = j->policy_req == 0;
-}
-
-void
-job_proxy_up(void)
-{
-	struct job	*j;
-
-	TAILQ_FOREACH(j, &jobs, entry)
-		if (j->policy_lost && j->sm.step < JS_INSTANCE)
-			ask_policy(j);
-}
-
-static void
-on_socket(struct msg *m, void *arg)
-{
-	struct job	*j = arg;
-
-	j->socket_req = 0;
-	if (m != NULL && m->type == MSG_DONE && m->u.done.status < 300)
-		run(j, jobsm_event(&j->sm, JE_SOCKET_OK));
-	else
-		fail(j, JE_FAILED, 502, "the agent's socket: %s",
-		    m != NULL && m->type == MSG_DONE ? m->u.done.error :
-		    "the supervisor does not answer");
-}
-
-static void
-on_created(struct msg *m, void *arg)
-{
-	const struct m_ct_done	*d;
-	struct job		*j = arg;
-
-	j->create_req = 0;
-	if (m == NULL || m->type != MSG_CT_DONE) {
-		fail(j, JE_CREATE_FAILED, 502, "the container worker ended "
-		    "before the instance was made");
-		return;
-	}
-	d = &m->u.ct_done;
-	if (d->status == 409) {
-		fail(j, JE_FOREIGN, 409, "%s", d->error);
-	} else if (d->status >= 300) {
-		fail(j, JE_CREATE_FAILED, d->status, "%s", d->error);
-	} else {
-		j->agent->uid_base = d->uid_base;
-		j->agent->uid_count = d->uid_count;
-		run(j, jobsm_event(&j->sm, JE_CREATED));
-	}
-}
-
-static void
-ask_create(struct job *j)
-{
-	const struct framework	*f = framework_get(j->agent->framework);
-	const struct agent	*a = j->agent;
-	char			 dir[1100];
-	struct m_ct_create	 m;
-
-	(void)snprintf(dir, sizeof(dir), "%s/%s", worker_conf()->agents_dir,
-	    a->id);
-	m.agent_id = a->id;
-	m.instance = a->instance;
-	m.slug = a->slug;
-	m.node_id = worker_conf()->node_id;
-	m.image = f != NULL ? f->image : "";
-	m.sock_dir = dir;
-	m.memory = a->memory != 0 ? a->memory : f != NULL && f->memory != 0 ?
-	    f->memory : MEMORY_DEFAULT;
-	m.cpus = a->cpus != 0 ? a->cpus : f != NULL && f->cpus != 0 ?
-	    f->cpus : 1;
-	m.disk = a->disk != 0 ? a->disk : f != NULL ? f->disk : 0;
-	m.processes = f != NULL && f->processes != 0 ? f->processes :
-	    PROCS_DEFAULT;
-	/* No time-out: container has its own, and always answers. */
-	j->create_req = peer_request(worker_peer(PROC_CONTAINER),
-	    MSG_CT_CREATE, &m, 0, on_created, j);
-	if (j->create_req == 0)
-		fail(j, JE_CREATE_FAILED, 503,
-		    "the container worker is not there");
-}
-
-static void
-ask_socket(struct job *j)
-{
-	struct m_agent_id	 m = { j->agent_id };
-
-	j->socket_req = peer_request(worker_super(), MSG_AGENT_LISTEN, &m,
-	    ASK_MS, on_socket, j);
-	if (j->socket_req == 0)
-		fail(j, JE_FAILED, 503, "the supervisor cannot be asked");
+	job_event(j, ev);
 }
 
 /* ---- the journal ---- */
@@ -277,10 +156,10 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (j->sm.step == JS_CONNECTED)
-		fail(j, JE_CANCEL, 504, "the agent's link did not connect in "
+		job_fail(j, JE_CANCEL, 504, "the agent's link did not connect in "
 		    "time");
 	else
-		fail(j, JE_CANCEL, 504, "not finished in time: step %s",
+		job_fail(j, JE_CANCEL, 504, "not finished in time: step %s",
 		    jobsm_step_name(j->sm.step));
 }
 
@@ -303,14 +182,14 @@ finish(struct job *j)
 		j->sm.step = JS_CHANNEL;
 		if (db_commit(db) == 0) {
 			j->saved = j->nmarks;
-			run(j, jobsm_event(&j->sm, JE_STORED));
+			job_event(j, JE_STORED);
 			return;
 		}
 	}
 	j->nmarks--;
 	a->channel_id[0] = '\0';
 	a->state = AGENT_DEPLOYING;
-	fail(j, JE_FAILED, 507, "the state database cannot be written");
+	job_fail(j, JE_FAILED, 507, "the state database cannot be written");
 }
 
 static void
@@ -351,7 +230,7 @@ on_undone(void *arg)
 {
 	struct job	*j = arg;
 
-	run(j, jobsm_event(&j->sm, JE_UNDONE));
+	job_event(j, JE_UNDONE);
 }
 
 static void
@@ -433,7 +312,7 @@ run(struct job *j, uint32_t actions)
 		undoing(j);
 	/* The intent is on disk before the side effect. */
 	if (actions & (JA_CREATE | JA_WAIT) && save(j) == -1) {
-		fail(j, actions & JA_CREATE ? JE_CREATE_FAILED : JE_FAILED,
+		job_fail(j, actions & JA_CREATE ? JE_CREATE_FAILED : JE_FAILED,
 		    507, "the state database cannot be written");
 		return;
 	}
@@ -442,11 +321,11 @@ run(struct job *j, uint32_t actions)
 	if (actions & JA_WAIT)
 		wait_for_link(j);
 	if (actions & JA_POLICY)
-		ask_policy(j);
+		job_ask_policy(j);
 	if (actions & JA_SOCKET)
-		ask_socket(j);
+		job_ask_socket(j);
 	if (actions & JA_CREATE)
-		ask_create(j);
+		job_ask_create(j);
 	else if (actions & JA_FINISH)
 		finish(j);
 	else if (actions & JA_SUCCESS)
@@ -459,6 +338,16 @@ run(struct job *j, uint32_t actions)
 }
 
 /* ---- from outside ---- */
+
+void
+job_proxy_up(void)
+{
+	struct job	*j;
+
+	TAILQ_FOREACH(j, &jobs, entry)
+		if (j->policy_lost && j->sm.step < JS_INSTANCE)
+			job_ask_policy(j);
+}
 
 struct job *
 job_new(const char *id, const char *agent_id, const char *instance,
@@ -513,8 +402,7 @@ void
 job_connected(struct agent *a, bool up)
 {
 	if (a->job != NULL)
-		run(a->job, jobsm_event(&a->job->sm,
-		    up ? JE_CONNECTED : JE_LOST));
+		job_event(a->job, up ? JE_CONNECTED : JE_LOST);
 }
 
 void
@@ -527,7 +415,7 @@ job_cancel(struct agent *a, struct client c)
 		return;
 	}
 	j->deleter = c;
-	fail(j, JE_CANCEL, 409, "deleted while it was being deployed");
+	job_fail(j, JE_CANCEL, 409, "deleted while it was being deployed");
 }
 
 bool
@@ -580,6 +468,6 @@ job_resume(void)
 	TAILQ_FOREACH(j, &jobs, entry)
 		jobrow_resume(j);
 	TAILQ_FOREACH(j, &jobs, entry)
-		fail(j, JE_CANCEL, 503, "agentd was stopped while the agent "
+		job_fail(j, JE_CANCEL, 503, "agentd was stopped while the agent "
 		    "was being deployed");
 }

@@ -63,6 +63,18 @@ void		 job_start(struct job *, uint32_t actions);
 void		 job_abort(struct job *);
 struct job	*job_by_id(const char *);
 
+/* Both may free the job. */
+void		 job_event(struct job *, enum job_event);
+/* The same with a reason; status is for who waits for the 202. */
+void		 job_fail(struct job *, enum job_event, uint32_t status,
+		    const char *, ...) __attribute__((format(printf, 4, 5)));
+
+/* ---- jobask.c ---- */
+
+void		 job_ask_policy(struct job *);
+void		 job_ask_socket(struct job *);
+void		 job_ask_create(struct job *);
+
 /* ---- jobrow.c; the first three are part of the open transaction ---- */
 
 void	jobrow_insert(struct job *, const char *idem_key);

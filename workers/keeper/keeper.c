@@ -24,7 +24,6 @@
 
 static struct {
 	struct db	*db;
-	uint64_t	 began_ms;
 	bool		 started;
 } kp;
 
@@ -32,12 +31,6 @@ struct db *
 keeper_db(void)
 {
 	return kp.db;
-}
-
-uint64_t
-keeper_uptime_ms(void)
-{
-	return sys_now_ms() - kp.began_ms;
 }
 
 static int
@@ -107,7 +100,6 @@ init(void)
 	(void)snprintf(path, sizeof(path), "%s/state.db", conf->state_dir);
 	if ((kp.db = db_open(path, &keeper_schema)) == NULL)
 		fatal("%s", path);
-	kp.began_ms = sys_now_ms();
 	auth_init();
 	agent_load();
 	tracebox_init();

@@ -27,7 +27,6 @@ struct worker_ops;
 extern const struct worker_ops keeper_ops;
 void		 keeper_close(void);
 struct db	*keeper_db(void);
-uint64_t	 keeper_uptime_ms(void);
 /* tell.c: what gateway has to know of an agent. */
 void		 keeper_tell_gateway(const struct agent *);
 

@@ -8,7 +8,7 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/bridge.c workers/keeper/chat.c \
 	workers/keeper/deploy.c workers/keeper/frameworks.c \
 	workers/keeper/history.c workers/keeper/job.c \
-	workers/keeper/jobrow.c workers/keeper/jobsm.c \
+	workers/keeper/jobask.c workers/keeper/jobrow.c workers/keeper/jobsm.c \
 	workers/keeper/keeper.c \
 	workers/keeper/lifecycle.c workers/keeper/provcheck.c \
 	workers/keeper/provider.c workers/keeper/reconcile.c \
@@ -26,3 +26,15 @@ pkglibexec_PROGRAMS += agentd-keeper
 agentd_keeper_SOURCES = workers/keeper/main.c
 agentd_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
 agentd_keeper_LDADD = $(KEEPER_LIBS)
+
+if HAVE_CMOCKA
+UNIT += tests/unit/test_keeper_logic tests/unit/test_keeper
+tests_unit_test_keeper_logic_SOURCES = tests/unit/test_keeper_logic.c
+tests_unit_test_keeper_logic_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_keeper_logic_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+# Starts ./agentd-keeper itself.
+tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c \
+	tests/unit/keeper_fake.c tests/unit/keeper_fake.h
+tests_unit_test_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_keeper_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+endif

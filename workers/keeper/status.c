@@ -26,6 +26,7 @@ struct asked {
 	struct client	 client;
 	struct jbuf	 jb;
 	unsigned	 rows;
+	uint64_t	 uptime_ms;	/* of the oldest worker */
 };
 
 static unsigned	 nimages;		/* imports under way */
@@ -73,6 +74,7 @@ status_end(struct asked *q)
 
 	jb_end(&q->jb);
 	agent_counts(&total, &running, &connected);
+	jb_kint(&q->jb, "uptime_s", (int64_t)(q->uptime_ms / 1000));
 	jb_key(&q->jb, "agents");
 	jb_obj(&q->jb);
 	jb_kint(&q->jb, "total", total);
@@ -98,6 +100,8 @@ on_worker(struct msg *m, void *arg)
 	    m->u.worker_row.name[0] != '\0') {
 		worker_json(&q->jb, &m->u.worker_row);
 		q->rows++;
+		if (m->u.worker_row.uptime_ms > q->uptime_ms)
+			q->uptime_ms = m->u.worker_row.uptime_ms;
 	}
 	if (!m->more)
 		status_end(q);
@@ -116,7 +120,6 @@ h_api_status(struct peer *p, struct msg *m)
 	q = asked_new(client_of(m), 65536);
 	jb_obj(&q->jb);
 	jb_kstr(&q->jb, "version", PACKAGE_VERSION);
-	jb_kint(&q->jb, "uptime_s", (int64_t)(keeper_uptime_ms() / 1000));
 	jb_kstr(&q->jb, "node", worker_conf()->node_id);
 	jb_kstr(&q->jb, "principal", who.principal);
 	jb_key(&q->jb, "workers");

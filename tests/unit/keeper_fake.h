@@ -1,0 +1,83 @@
+/*
+ * keeper between scripted peers: the real program in its sandbox, with the
+ * test as supervisor and as every other worker.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: make check.
+ */
+#ifndef KEEPER_FAKE_H
+#define KEEPER_FAKE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "msg.h"
+
+/* What the others answer, and whether they answer at all. */
+struct fake_script {
+	uint32_t	policy, listen, unlisten, create, destroy, drop;
+	uint32_t	action;		/* start, stop, restart */
+	uint32_t	trace, provider, secret;
+	bool		hold_create;	/* until fake_release() */
+	bool		hold_policy;
+	const char	*instance;	/* CT_LIST: one row, "" none */
+	const char	*instance_agent;
+	const char	*instance_status;
+};
+
+/* What came back for a request of front. */
+struct fake_answer {
+	bool		 done;
+	uint32_t	 status;
+	unsigned	 rows;
+	char		 text[65536];	/* all JSON, one a line */
+	char		 events[4096];	/* their types, with blanks */
+};
+
+extern struct fake_script	 script;
+
+/* A fresh state directory and all peers up; keeper has started. */
+void	fake_start(void);
+/* SIGKILL, and a new start over the same directory. */
+void	fake_kill(void);
+void	fake_begin(void);
+void	fake_stop(void);
+/* A peer goes, comes (back). */
+void	fake_down(enum proc);
+void	fake_up(enum proc);
+void	fake_release(void);
+
+/* Sends as front, with a good pass where the payload has one first. */
+uint64_t	fake_send(uint32_t type, void *payload,
+		    struct fake_answer *);
+/* The same, and waits for the end of the answer. */
+void	fake_ask(uint32_t type, void *payload, struct fake_answer *);
+void	fake_cancel(uint64_t);
+/* What AUTH_RES said: the pass for that audience; status for a token. */
+const uint8_t	*fake_pass(enum proc);
+uint32_t	fake_token(const char *);
+/* As gateway. */
+void	fake_subscribe(const char *agent_id);
+void	fake_unsubscribe(void);
+uint32_t	fake_reply(const char *agent_id, const char *kind,
+	    const char *trace_id, uint64_t seq, uint32_t attempt,
+	    const char *content);
+uint32_t	fake_ack(const char *agent_id, uint64_t up_to);
+/* What the subscription has received: "user_message:ID ..." */
+const char	*fake_events(void);
+bool	fake_sub_ended(void);
+
+/* What keeper asked of the others, in order: "policy listen create ..." */
+const char	*fake_log(void);
+void	fake_log_clear(void);
+/* Runs until the log has the word, or some time is over (false). */
+bool	fake_until(const char *word);
+/* Runs for that long. */
+void	fake_run(int ms);
+
+/* Count of the rows that the SQL names, after fake_kill(). */
+int64_t	fake_count(const char *sql);
+
+#endif /* KEEPER_FAKE_H */
