@@ -54,6 +54,8 @@ static struct {
 
 /* ---- the others ---- */
 
+static void	 note(const char *, ...) __attribute__((format(printf, 1, 2)));
+
 static void
 note(const char *fmt, ...)
 {
