@@ -27,7 +27,8 @@ tests_unit_test_sse_SOURCES = tests/unit/test_sse.c
 tests_unit_test_sse_LDADD = $(HTTP_TEST_LIBS)
 tests_unit_test_jscan_SOURCES = tests/unit/test_jscan.c
 tests_unit_test_jscan_LDADD = libjson.a $(JSON_LIBS) $(HTTP_TEST_LIBS)
-tests_unit_test_httpd_SOURCES = tests/unit/test_httpd.c
+tests_unit_test_httpd_SOURCES = tests/unit/test_httpd.c \
+	tests/unit/httpd_util.c tests/unit/httpd_util.h
 tests_unit_test_httpd_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_httpd_LDADD = $(HTTP_TEST_LIBS)
 endif

@@ -395,6 +395,7 @@ name_peer(struct httpd_conn *c)
 	socklen_t len = sizeof(ss);
 	char host[INET6_ADDRSTRLEN] = "?";
 
+	memset(&ss, 0, sizeof(ss));
 	(void)strlcpy(c->peer, "unix", sizeof(c->peer));
 	if (getpeername(c->fd, (struct sockaddr *)&ss, &len) == -1)
 		return;

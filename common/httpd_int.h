@@ -19,8 +19,9 @@
 #define HTTPD_BODY_WINDOW	65536	/* unread body bytes we take in */
 #define HTTPD_STREAM_CAP	(1024 * 1024)
 #define HTTPD_PROGRESS		1024	/* bytes that count as progress */
-#define HTTPD_LINGER_MS		2000
-#define HTTPD_LINGER_MAX	(1024 * 1024)
+#define HTTPD_LINGER_MS		3000
+/* Many clients read no answer before they have sent all of a body. */
+#define HTTPD_LINGER_MAX	(32 * 1024 * 1024)
 
 struct httpd_listener {
 	TAILQ_ENTRY(httpd_listener)	 entry;

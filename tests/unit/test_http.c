@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "http.h"
+#include "httpd.h"
 
 #define H	"Host: a\r\n"
 #define GET	"GET / HTTP/1.1\r\n" H
@@ -425,6 +426,46 @@ test_lists(void **state)
 	assert_string_equal(http_reason(404), "Not Found");
 }
 
+static void
+test_routes(void **state)
+{
+	static const struct httpd_route tab[] = {
+		{ "GET",	"/a/{x}",	0, 0 },
+		{ "POST",	"/a/deploy",	0, 0 },
+		{ "PUT",	"/a/{x}",	0, 0 },
+		{ "GET",	"/a/{x}/b/{yy}", 0, 0 },
+		{ "GET",	"/a/fixed",	0, 0 },
+		{ "GET",	"/",		0, 0 },
+	};
+	const struct httpd_route *r;
+	struct httpd_params p;
+	char allow[64];
+
+	(void)state;
+#define FIND(m, path) httpd_route_find(tab, 6, sizeof(tab[0]), m, path, &r, \
+    &p, allow, sizeof(allow))
+	assert_int_equal(FIND("GET", "/a/x1"), 0);
+	assert_ptr_equal(r, &tab[0]);
+	assert_int_equal(p.n, 1);
+	assert_int_equal(p.p[0].len, 2);
+	assert_int_equal(FIND("HEAD", "/a/x1"), 0);
+	assert_int_equal(FIND("GET", "/a/fixed"), 0);
+	assert_ptr_equal(r, &tab[4]);
+	assert_int_equal(FIND("GET", "/a/1/b/22"), 0);
+	assert_int_equal(p.n, 2);
+	assert_int_equal(memcmp(p.p[1].value, "22", 2), 0);
+	assert_int_equal(FIND("GET", "/"), 0);
+	assert_int_equal(FIND("GET", "/a/"), 404);
+	assert_int_equal(FIND("GET", "/a"), 404);
+	assert_int_equal(FIND("GET", "/a/x/"), 404);
+	assert_int_equal(FIND("GET", "/a//b/c"), 404);
+	assert_int_equal(FIND("GET", "//a/x"), 404);
+	assert_int_equal(FIND("GET", "/A/x"), 404);
+	assert_int_equal(FIND("DELETE", "/a/deploy"), 405);
+	assert_string_equal(allow, "GET, HEAD, POST, PUT");
+	assert_int_equal(FIND("get", "/a/x"), 405);
+}
+
 int
 main(void)
 {
@@ -433,6 +474,7 @@ main(void)
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_routes),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

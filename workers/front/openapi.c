@@ -200,7 +200,7 @@ operation(struct jbuf *j, const struct route *r)
 	char method[HTTP_MAX_METHOD + 1];
 	size_t i;
 
-	for (i = 0; r->http.method[i] != '\0' && i < HTTP_MAX_METHOD; i++)
+	for (i = 0; i < HTTP_MAX_METHOD && r->http.method[i] != '\0'; i++)
 		method[i] = (char)(r->http.method[i] | 0x20);
 	method[i] = '\0';
 	jb_key(j, method);

@@ -14,7 +14,7 @@
 #define T_UPLOAD	600000
 
 #define O(payload, member)	offsetof(struct m_##payload, member)
-#define N(f)			f, sizeof(f) / sizeof(f[0])
+#define N(f)			(f), sizeof(f) / sizeof((f)[0])
 #define NONE			NULL, 0
 
 #define SLUG(payload, member) \
