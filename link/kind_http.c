@@ -51,6 +51,7 @@ struct khttp {
 	struct event *timer;
 	struct bufferevent *bev;
 	bool connected;
+	bool again;			/* this turn was sent twice */
 	bool feeding;			/* a parser is at work */
 	struct httpc parser;
 	struct chatreply reply;
@@ -121,6 +122,7 @@ khttp_start(void *arg, const struct message *msg)
 
 	k->msg = msg;
 	k->step = 0;
+	k->again = false;
 	k->deadline = sys_now_ms() +
 	    (uint64_t)k->conf->ready_timeout * 1000;
 	if (k->ready || k->conf->ready.path[0] == '\0')
@@ -254,6 +256,13 @@ khttp_event(struct bufferevent *bev, short what, void *arg)
 		khttp_end(k);
 		return;
 	}
+	/* It was going down before it took the turn: its next life will. */
+	if (k->parser.code == 0 && !k->again && !(what & BEV_EVENT_TIMEOUT)) {
+		k->again = true;
+		khttp_not_ready(k, "it closed the connection");
+		return;
+	}
+	k->ready = false;
 	khttp_stop(k);
 	turn_failed(k->turn, "the agent's runtime closed the connection in "
 	    "the middle of its answer");

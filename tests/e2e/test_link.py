@@ -382,9 +382,13 @@ def test_http_runtime_errors_are_told(link):
     assert last["kind"] == "error" and "it broke" in last["error"]
     last = gw.wait_done(gw.send("die"))
     assert last["kind"] == "error" and "closed" in last["error"]
+    # A message that comes while it is down waits for it.
+    trace = gw.send("hello")
     link.runtime.wait()
-    link.start_runtime()
-    assert gw.wait_done(gw.send("hello"))["kind"] == "final"
+    time.sleep(0.3)
+    assert not gw.of(trace)
+    link.start_runtime(0.5)
+    assert gw.wait_done(trace)["kind"] == "final"
 
 
 def test_abort(link):

@@ -5,6 +5,7 @@
  * Runs in: upstream. Talks to: dialer, providers.
  */
 #include <sys/types.h>
+#include <sys/socket.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ struct conn {
 
 static struct event_base *base;
 
+static bool	is_quiet(struct conn *);
 static void	dial(struct conn *);
 static void	dialed(struct msg *, void *);
 static void	start(struct conn *, int);
@@ -60,7 +62,11 @@ conn_open(struct route *r, bool fresh, const struct conn_ops *ops, void *arg)
 	struct conn *c;
 
 	/* The one that was used last is the least likely to be stale. */
-	if (!fresh && (c = TAILQ_FIRST(&r->idle)) != NULL) {
+	while (!fresh && (c = TAILQ_FIRST(&r->idle)) != NULL) {
+		if (!is_quiet(c)) {
+			conn_close(c);
+			continue;
+		}
 		TAILQ_REMOVE(&r->idle, c, entry);
 		r->nidle--;
 		evtimer_del(c->timer);
@@ -79,6 +85,20 @@ conn_open(struct route *r, bool fresh, const struct conn_ops *ops, void *arg)
 		fatalx("out of memory");
 	dial(c);
 	return c;
+}
+
+/*
+ * Neither an end nor bytes wait on an idle connection. The loop would find
+ * them, too, but perhaps only after the call that is about to use it.
+ */
+static bool
+is_quiet(struct conn *c)
+{
+	char b;
+
+	return recv(bufferevent_getfd(c->bev), &b, 1,
+	    MSG_PEEK | MSG_DONTWAIT) == -1 &&
+	    (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 static void

@@ -15,3 +15,17 @@ agentd_upstream_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(EVENT_SSL_CFLAGS) \
 	$(SSL_CFLAGS)
 agentd_upstream_LDADD = libhttp.a $(WORKER_LIBS) $(EVENT_SSL_LIBS) $(SSL_LIBS)
 EXTRA_DIST += tests/peers/mock-upstream.js
+
+if HAVE_CMOCKA
+UNIT += tests/unit/test_url tests/unit/test_demo
+tests_unit_test_url_SOURCES = tests/unit/test_url.c workers/upstream/url.c \
+	workers/upstream/request.c
+tests_unit_test_url_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) \
+	$(SSL_CFLAGS) -I$(srcdir)/workers/upstream
+tests_unit_test_url_LDADD = libhttp.a libcommon.a $(EVENT_LIBS) $(UNIT_LIBS)
+tests_unit_test_demo_SOURCES = tests/unit/test_demo.c \
+	workers/upstream/demo_reply.c
+tests_unit_test_demo_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) \
+	-I$(srcdir)/workers/upstream
+tests_unit_test_demo_LDADD = libhttp.a libcommon.a $(EVENT_LIBS) $(UNIT_LIBS)
+endif
