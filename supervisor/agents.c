@@ -10,7 +10,7 @@
  * are open to the container's mapped users.
  */
 #include <sys/stat.h>
-#include <sys/tree.h>
+#include <sys/queue.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,28 +29,17 @@
 #define SOCKET	"agentd.sock"
 
 struct agent {
-	RB_ENTRY(agent)	 entry;
+	LIST_ENTRY(agent) entry;
 	char		 id[ID_LEN + 1];
 	int		 fd;		/* listens */
 	int		 dir;
 };
-RB_HEAD(agent_tree, agent);
-
 static struct agents {
 	int			 dir;
 	struct worker		*gateway;
-	struct agent_tree	 tree;
+	LIST_HEAD(, agent)	 all;	/* some thousands at most */
 	size_t			 n;
-} ag = { -1, NULL, RB_INITIALIZER(&ag.tree), 0 };
-
-static int
-agent_cmp(const struct agent *a, const struct agent *b)
-{
-	return strcmp(a->id, b->id);
-}
-
-RB_GENERATE_INTERNAL(agent_tree, agent, entry, agent_cmp,
-    static __attribute__((unused)))
+} ag = { -1, NULL, LIST_HEAD_INITIALIZER(ag.all), 0 };
 
 void
 agents_init(const struct conf *c, struct worker *gateway)
@@ -67,10 +56,12 @@ agents_init(const struct conf *c, struct worker *gateway)
 static struct agent *
 agent_find(const char *id)
 {
-	struct agent key;
+	struct agent *a;
 
-	strlcpy(key.id, id, sizeof(key.id));
-	return RB_FIND(agent_tree, &ag.tree, &key);
+	LIST_FOREACH(a, &ag.all, entry)
+		if (strcmp(a->id, id) == 0)
+			return a;
+	return NULL;
 }
 
 /* Without a gateway nothing is lost: all are handed over when it starts. */
@@ -102,7 +93,7 @@ withdraw(const struct agent *a)
 static void
 agent_free(struct agent *a)
 {
-	RB_REMOVE(agent_tree, &ag.tree, a);
+	LIST_REMOVE(a, entry);
 	ag.n--;
 	close(a->fd);
 	close(a->dir);
@@ -154,7 +145,7 @@ agent_new(const char *id)
 		errno = saved;
 		return NULL;
 	}
-	RB_INSERT(agent_tree, &ag.tree, a);
+	LIST_INSERT_HEAD(&ag.all, a, entry);
 	ag.n++;
 	return a;
 }
@@ -222,6 +213,6 @@ agents_push_all(void)
 {
 	struct agent *a;
 
-	RB_FOREACH(a, agent_tree, &ag.tree)
+	LIST_FOREACH(a, &ag.all, entry)
 		push(a);
 }

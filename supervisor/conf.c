@@ -352,7 +352,7 @@ conf_keep_fixed(struct conf *c, const struct conf *old)
 		const char *was = *(char *const *)
 		    ((const char *)old + fixed[i].offset);
 
-		if (*new != NULL && was != NULL && strcmp(*new, was) == 0)
+		if (was == NULL || (*new != NULL && strcmp(*new, was) == 0))
 			continue;
 		/* A default that the start filled in is no change. */
 		if (*new != NULL)

@@ -292,10 +292,10 @@ read_stream(struct reader *r)
 		if (type == YAML_DOCUMENT_START_EVENT && root != NULL) {
 			bad_event(r, &ev, "only one document is allowed");
 			r->failed = true;
-		} else if (type == YAML_SCALAR_EVENT ||
+		} else if (root == NULL && (type == YAML_SCALAR_EVENT ||
 		    type == YAML_MAPPING_START_EVENT ||
 		    type == YAML_SEQUENCE_START_EVENT ||
-		    type == YAML_ALIAS_EVENT) {
+		    type == YAML_ALIAS_EVENT)) {
 			root = read_node(r, &ev, 0);
 		}
 		yaml_event_delete(&ev);
