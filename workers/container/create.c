@@ -8,8 +8,13 @@
  * Alias to fingerprint, create with start, idmap.  When any step after the
  * creation fails, or when keeper has gone meanwhile, the instance is
  * destroyed again.
+ *
+ * One creation at a time: Incus (6.0.4, seen) gives instances that are made
+ * at the same moment the same "isolated" range of user ids, and with it each
+ * other's rights.
  */
 #include <sys/types.h>
+#include <sys/queue.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +29,11 @@
 #define MEMORY_MAX	(1ULL << 50)
 #define CPUS_MAX	4096
 #define PROCESSES_MAX	4194304
-#define CREATE_TIMEOUT	600	/* seconds: a new image is unpacked first */
+#define CREATE_TIMEOUT	300	/* seconds: a new image is unpacked first */
 
 struct create {
 	struct op	 op;
+	STAILQ_ENTRY(create) turn;	/* waits for its turn */
 	char		 agent_id[33];
 	char		 slug[53];
 	char		 image[129];
@@ -35,11 +41,41 @@ struct create {
 	char		 fingerprint[65];
 	uint64_t	 memory, disk;
 	uint32_t	 cpus, processes;
+	char		 request[33];	/* tells this try from older ones */
 	bool		 again;		/* a leftover was removed once */
 	struct incus_reply why;		/* of the failure; meta is unused */
 };
 
+static struct {
+	bool		 busy;
+	STAILQ_HEAD(, create) waiting;
+} gate = { false, STAILQ_HEAD_INITIALIZER(gate.waiting) };
+
 static void	post(struct create *);
+
+/* Posts now, or when those before are through. */
+static void
+gate_enter(struct create *c)
+{
+	if (gate.busy) {
+		STAILQ_INSERT_TAIL(&gate.waiting, c, turn);
+		return;
+	}
+	gate.busy = true;
+	post(c);
+}
+
+static void
+gate_leave(void)
+{
+	struct create *c;
+
+	gate.busy = false;
+	if ((c = STAILQ_FIRST(&gate.waiting)) == NULL)
+		return;
+	STAILQ_REMOVE_HEAD(&gate.waiting, turn);
+	gate_enter(c);
+}
 
 static void
 on_rolled_back(const struct incus_reply *r, void *arg)
@@ -93,16 +129,18 @@ on_leftover_gone(const struct incus_reply *r, void *arg)
 	struct create *c = arg;
 
 	if (r->status == 200)
-		post(c);
+		gate_enter(c);
 	else
 		op_fail(&c->op, r, NULL);
 }
 
-/* A creation failed: why is the instance there, if it is? */
+/* A creation failed: whose is the instance that is there, if there is one? */
 static void
-on_conflict(const struct incus_reply *r, void *arg)
+on_remains(const struct incus_reply *r, void *arg)
 {
 	struct create *c = arg;
+	const char *request = meta_str(meta_obj(r->meta, "config"),
+	    "user.agentd.request");
 	struct instance i;
 
 	if (r->status != 200) {
@@ -113,7 +151,8 @@ on_conflict(const struct incus_reply *r, void *arg)
 	if (!instance_is(&i, c->agent_id)) {
 		op_done(&c->op, 409, NULL, "an instance %s exists and belongs "
 		    "to somebody else: left alone", c->op.instance);
-	} else if (!c->again && !c->op.orphan) {
+	} else if ((request == NULL || strcmp(request, c->request) != 0) &&
+	    !c->again && !c->op.orphan) {
 		/* Of an earlier try that nobody finished. */
 		c->again = true;
 		destroy_run(c->op.instance, c->agent_id, 0, on_leftover_gone,
@@ -128,6 +167,7 @@ on_created(const struct incus_reply *r, void *arg)
 {
 	struct create *c = arg;
 
+	gate_leave();
 	if (r->status == 200) {
 		instance_get(c->op.instance, on_made, c);
 		return;
@@ -136,10 +176,8 @@ on_created(const struct incus_reply *r, void *arg)
 	c->why.meta = NULL;
 	if (r->down)
 		op_fail(&c->op, r, NULL);
-	else if (strstr(r->error, "already exists") != NULL)
-		instance_get(c->op.instance, on_conflict, c);
 	else
-		roll_back(c, r);
+		instance_get(c->op.instance, on_remains, c);
 }
 
 /* ---- the request ---- */
@@ -169,6 +207,7 @@ put_config(struct jbuf *b, const struct create *c)
 	jb_kstr(b, "security.privileged", "false");
 	jb_kstr(b, "user.agentd.agent_id", c->agent_id);
 	jb_kstr(b, "user.agentd.node", env_node());
+	jb_kstr(b, "user.agentd.request", c->request);
 	jb_kstr(b, "user.agentd.slug", c->slug);
 	jb_end(b);
 }
@@ -202,6 +241,11 @@ post(struct create *c)
 	char path[CT_PATH_LEN];
 	struct jbuf b;
 
+	if (c->op.orphan) {
+		gate_leave();
+		op_done(&c->op, 503, NULL, "nobody waits for it");
+		return;
+	}
 	jbuf_init(&b, 65536);
 	jb_obj(&b);
 	jb_kstr(&b, "name", c->op.instance);
@@ -248,7 +292,7 @@ on_alias(const struct incus_reply *r, void *arg)
 		return;
 	}
 	strlcpy(c->fingerprint, target, sizeof(c->fingerprint));
-	post(c);
+	gate_enter(c);
 }
 
 static void
@@ -312,6 +356,7 @@ create_start(uint64_t id, const struct m_ct_create *m)
 	strlcpy(c->slug, m->slug, sizeof(c->slug));
 	strlcpy(c->image, m->image, sizeof(c->image));
 	strlcpy(c->sock_dir, m->sock_dir, sizeof(c->sock_dir));
+	sys_id(c->request);
 	c->memory = m->memory;
 	c->disk = m->disk;
 	c->cpus = m->cpus;

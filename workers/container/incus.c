@@ -44,7 +44,7 @@ struct call {
 	/* upload */
 	int			 fd;		/* -1: none; not owned */
 	uint64_t		 left;
-	struct event		*readable;	/* fd has none for now */
+	struct event		*readable;	/* fd has none at the moment */
 	bool			 short_read;	/* fd ended early */
 	void			(*sink)(const void *, size_t, void *);
 	incus_fn		 fn;

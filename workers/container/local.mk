@@ -20,3 +20,15 @@ tests_e2e_drive_SOURCES = tests/e2e/drive.c
 tests_e2e_drive_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS)
 tests_e2e_drive_LDADD = libcommon.a $(EVENT_LIBS) $(JSON_LIBS) \
 	$(SODIUM_LIBS) $(BSD_LIBS)
+EXTRA_DIST += tests/e2e/driver.py tests/e2e/test_container.py
+
+if HAVE_CMOCKA
+UNIT += tests/unit/test_container
+tests_unit_test_container_SOURCES = tests/unit/test_container.c \
+	workers/container/reply.c workers/container/valid.c
+tests_unit_test_container_CPPFLAGS = $(AM_CPPFLAGS) \
+	-I$(srcdir)/workers/container
+tests_unit_test_container_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+tests_unit_test_container_LDADD = libhttp.a libcommon.a $(JSON_LIBS) \
+	-lm $(UNIT_LIBS)
+endif
