@@ -75,7 +75,7 @@ ledger_open(const char *path)
 		.provider_id = DEMO_ID, .name = DEMO_NAME, .owner = "",
 		.type = "demo", .url = "", .models = "demo", .ca_pem = "",
 	};
-	struct why why;
+	struct why why = { "" };
 	struct db *db;
 	int64_t n;
 

@@ -90,7 +90,7 @@ h_key_mint(struct peer *p, struct msg *m)
 {
 	struct m_key_minted res = { .status = 200, .error = "", .key = "" };
 	char key[KEY_SIZE];
-	struct why why;
+	struct why why = { "" };
 	int status;
 
 	if (!sys_is_id(m->u.agent_id.agent_id))
@@ -145,7 +145,7 @@ h_llm_route(struct peer *p, struct msg *m)
 	const struct m_llm_route *in = &m->u.llm_route;
 	struct m_llm_route_res res = { .status = 200, .error = "" };
 	struct route_found found;
-	struct why why;
+	struct why why = { "" };
 	int status;
 
 	if (!sys_is_id(in->agent_id))
@@ -195,7 +195,7 @@ static int
 h_agent_policy(struct peer *p, struct msg *m)
 {
 	const struct m_agent_policy *in = &m->u.agent_policy;
-	struct why why;
+	struct why why = { "" };
 	int status;
 
 	if (!sys_is_id(in->agent_id) || !sys_is_slug(in->slug))
@@ -212,7 +212,7 @@ h_agent_policy(struct peer *p, struct msg *m)
 static int
 h_agent_drop(struct peer *p, struct msg *m)
 {
-	struct why why;
+	struct why why = { "" };
 	int status;
 
 	if (!sys_is_id(m->u.agent_id.agent_id))

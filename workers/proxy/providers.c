@@ -109,7 +109,7 @@ providers_h_put(struct peer *p, struct msg *m)
 {
 	const struct m_provider_put *in = &m->u.provider_put;
 	struct put *put;
-	struct why why;
+	struct why why = { "" };
 	int status;
 
 	(void)p;
@@ -144,7 +144,7 @@ tried(struct msg *m, void *arg)
 static void
 store(const struct put *put)
 {
-	struct why why;
+	struct why why = { "" };
 	int status;
 
 	/* Another one may have taken the name while upstream thought. */
@@ -170,7 +170,7 @@ int
 providers_h_drop(struct peer *p, struct msg *m)
 {
 	const char *id = m->u.provider_id.provider_id;
-	struct why why;
+	struct why why = { "" };
 	int status;
 
 	(void)p;

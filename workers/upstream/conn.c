@@ -39,6 +39,7 @@ struct conn {
 
 static struct event_base *base;
 
+static void	leave_pool(struct conn *);
 static bool	is_quiet(struct conn *);
 static void	dial(struct conn *);
 static void	dialed(struct msg *, void *);
@@ -59,18 +60,17 @@ conn_init(struct event_base *b)
 struct conn *
 conn_open(struct route *r, bool fresh, const struct conn_ops *ops, void *arg)
 {
-	struct conn *c;
+	struct conn *c, *next;
 
 	/* The one that was used last is the least likely to be stale. */
-	while (!fresh && (c = TAILQ_FIRST(&r->idle)) != NULL) {
+	TAILQ_FOREACH_SAFE(c, &r->idle, entry, next) {
+		if (fresh)
+			break;
 		if (!is_quiet(c)) {
 			conn_close(c);
 			continue;
 		}
-		TAILQ_REMOVE(&r->idle, c, entry);
-		r->nidle--;
-		evtimer_del(c->timer);
-		c->state = CONN_READY;
+		leave_pool(c);
 		c->reused = true;
 		c->ops = ops;
 		c->arg = arg;
@@ -85,6 +85,15 @@ conn_open(struct route *r, bool fresh, const struct conn_ops *ops, void *arg)
 		fatalx("out of memory");
 	dial(c);
 	return c;
+}
+
+static void
+leave_pool(struct conn *c)
+{
+	TAILQ_REMOVE(&c->route->idle, c, entry);
+	c->route->nidle--;
+	c->state = CONN_READY;
+	evtimer_del(c->timer);
 }
 
 /*
@@ -206,10 +215,8 @@ conn_close(struct conn *c)
 {
 	if (c == NULL)
 		return;
-	if (c->state == CONN_IDLE) {
-		TAILQ_REMOVE(&c->route->idle, c, entry);
-		c->route->nidle--;
-	}
+	if (c->state == CONN_IDLE)
+		leave_pool(c);
 	/* An answer that is under way brings a socket: it is closed. */
 	if (c->dial != 0)
 		peer_forget(worker_peer(PROC_DIALER), c->dial, false);
@@ -223,9 +230,9 @@ conn_close(struct conn *c)
 void
 conn_drop_idle(struct route *r)
 {
-	struct conn *c;
+	struct conn *c, *next;
 
-	while ((c = TAILQ_FIRST(&r->idle)) != NULL)
+	TAILQ_FOREACH_SAFE(c, &r->idle, entry, next)
 		conn_close(c);
 }
 
