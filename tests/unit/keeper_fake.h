@@ -14,6 +14,7 @@
 
 #include "db.h"
 #include "msg.h"
+#include "peer.h"
 
 /* What the others answer, and whether they answer at all. */
 struct fake_script {
@@ -37,6 +38,11 @@ struct fake_answer {
 };
 
 extern struct fake_script	 script;
+
+/* keeper_peers.c for keeper_fake.c */
+extern const struct msg_handler	 peers_handlers[];
+void	peers_reset(void);
+bool	peers_ready(void);
 
 /* A fresh state directory and all peers up; keeper has started. */
 void	fake_start(void);

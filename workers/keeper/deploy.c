@@ -20,6 +20,7 @@
 #define DISK_MIN	(256 * MIB)
 #define DISK_MAX	(65536 * GIB)
 #define CPUS_MAX	512
+#define MEMORY_DEFAULT	(512 * MIB)
 
 /* The same key again is the same job. */
 static bool
@@ -118,7 +119,8 @@ static struct agent *
 make_agent(const struct m_agent_deploy *in, const struct pass *who,
     const char *slug)
 {
-	struct agent	*a;
+	const struct framework	*f = framework_get(in->framework);
+	struct agent		*a;
 
 	if ((a = calloc(1, sizeof(*a))) == NULL)
 		fatal("agent");
@@ -134,9 +136,11 @@ make_agent(const struct m_agent_deploy *in, const struct pass *who,
 	(void)strlcpy(a->color, in->color[0] != '\0' ? in->color : "#888888",
 	    sizeof(a->color));
 	a->state = AGENT_DEPLOYING;
-	a->memory = in->memory;
-	a->cpus = in->cpus;
-	a->disk = in->disk;
+	/* As it is made, a later change of the catalog changes nothing. */
+	a->memory = in->memory != 0 ? in->memory : f->memory != 0 ?
+	    f->memory : MEMORY_DEFAULT;
+	a->cpus = in->cpus != 0 ? in->cpus : f->cpus != 0 ? f->cpus : 1;
+	a->disk = in->disk != 0 ? in->disk : f->disk;
 	a->created_at = sys_time();
 	return a;
 }

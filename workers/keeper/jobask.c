@@ -13,7 +13,6 @@
 #include "worker.h"
 
 #define ASK_MS		20000
-#define MEMORY_DEFAULT	(512ULL * 1024 * 1024)
 #define PROCS_DEFAULT	512
 
 static void
@@ -95,11 +94,9 @@ job_ask_create(struct job *j)
 	m.node_id = worker_conf()->node_id;
 	m.image = f != NULL ? f->image : "";
 	m.sock_dir = dir;
-	m.memory = a->memory != 0 ? a->memory : f != NULL && f->memory != 0 ?
-	    f->memory : MEMORY_DEFAULT;
-	m.cpus = a->cpus != 0 ? a->cpus : f != NULL && f->cpus != 0 ?
-	    f->cpus : 1;
-	m.disk = a->disk != 0 ? a->disk : f != NULL ? f->disk : 0;
+	m.memory = a->memory;
+	m.cpus = a->cpus;
+	m.disk = a->disk;
 	m.processes = f != NULL && f->processes != 0 ? f->processes :
 	    PROCS_DEFAULT;
 	/* No time-out: container has its own, and always answers. */

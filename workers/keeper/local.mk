@@ -28,13 +28,20 @@ agentd_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
 agentd_keeper_LDADD = $(KEEPER_LIBS)
 
 if HAVE_CMOCKA
-UNIT += tests/unit/test_keeper_logic tests/unit/test_keeper
+UNIT += tests/unit/test_keeper_logic tests/unit/test_keeper \
+	tests/unit/test_keeper_chat
 tests_unit_test_keeper_logic_SOURCES = tests/unit/test_keeper_logic.c
 tests_unit_test_keeper_logic_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_keeper_logic_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
-# Starts ./agentd-keeper itself.
-tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c \
-	tests/unit/keeper_fake.c tests/unit/keeper_fake.h
+# These start ./agentd-keeper itself.
+KEEPER_FAKE = tests/unit/keeper_fake.c tests/unit/keeper_fake.h \
+	tests/unit/keeper_peers.c tests/unit/keeper_steps.c \
+	tests/unit/keeper_steps.h
+tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c $(KEEPER_FAKE)
 tests_unit_test_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+tests_unit_test_keeper_chat_SOURCES = tests/unit/test_keeper_chat.c \
+	$(KEEPER_FAKE)
+tests_unit_test_keeper_chat_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_keeper_chat_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 endif

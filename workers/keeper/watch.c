@@ -228,10 +228,12 @@ watch_cancel(struct client c)
 void
 watch_down(void)
 {
-	struct watch	*w;
+	struct watch	*w, *next;
 
-	while ((w = TAILQ_FIRST(&watches)) != NULL)
+	for (w = TAILQ_FIRST(&watches); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, entry);
 		watch_free(w);
+	}
 }
 
 void
