@@ -92,7 +92,10 @@ put_secret(struct db_stmt *s, peer_reply_fn fn, void *arg)
 	nonce = db_blob(s, 9, &nlen);
 	sealed = db_blob(s, 10, &len);
 	errno = EINVAL;
-	if (nlen != SECRET_NONCE_LEN || len > KEY_MAX + SECRET_OVERHEAD ||
+	/* Told, too: upstream waits after a start for keys it misses. */
+	if (db_is_null(s, 10))
+		text[0] = '\0';
+	else if (nlen != SECRET_NONCE_LEN || len > KEY_MAX + SECRET_OVERHEAD ||
 	    secret_open(&key, db_text(s, 0), nonce, sealed, len,
 	    text) == -1) {
 		log_warnx("provider %s: its key was sealed with another state "
@@ -189,7 +192,7 @@ push_all(bool proxy)
 			    PROC_UPSTREAM, NULL);
 		else if (proxy)
 			(void)put_row(s, on_pushed, NULL);
-		else if (!db_is_null(s, 10))
+		else
 			(void)put_secret(s, on_pushed, NULL);
 	}
 	db_end(s);
@@ -234,8 +237,7 @@ push_new(struct change *c)
 	    "WHERE id = ?1", "s", c->id);
 	if (s != NULL && db_step(s) == 1) {
 		c->waiting += put_row(s, on_changed, c) != 0;
-		if (!db_is_null(s, 10))
-			c->waiting += put_secret(s, on_changed, c) != 0;
+		c->waiting += put_secret(s, on_changed, c) != 0;
 	}
 	db_end(s);
 	c->waiting--;

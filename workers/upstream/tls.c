@@ -135,6 +135,7 @@ tls_client(SSL_CTX *ctx, const char *host)
 {
 	X509_VERIFY_PARAM *param;
 	unsigned char addr[16];
+	char name[256];
 	SSL *ssl;
 	int ok;
 
@@ -148,8 +149,10 @@ tls_client(SSL_CTX *ctx, const char *host)
 	else if (inet_pton(AF_INET6, host, addr) == 1)
 		ok = X509_VERIFY_PARAM_set1_ip(param, addr, 16);
 	else
-		ok = X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
-		    SSL_set_tlsext_host_name(ssl, host) == 1;
+		/* The copy is for a macro that casts const away. */
+		ok = strlcpy(name, host, sizeof(name)) < sizeof(name) &&
+		    X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
+		    SSL_set_tlsext_host_name(ssl, name) == 1;
 	if (ok != 1)
 		fatalx("cannot set the name that a certificate must have");
 	return ssl;
