@@ -95,8 +95,8 @@ one_call(const char *body, const char *answer)
 static void
 test_plain(void **state)
 {
-	static const char answer[] = "{\"model\":\"m\",\"choices\":[{\"message\":"
-	    "{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}],"
+	static const char answer[] = "{\"model\":\"m\",\"choices\":["
+	    "{\"message\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}],"
 	    "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}";
 	struct client c;
 

@@ -59,7 +59,8 @@ static const char document[] =
     "\"prompt_tokens_details\":{\"cached_tokens\":5}}}";
 
 static const char want[] =
-    "{\"content\":\"Hello \\ud83d\\ude00 \\\"q\\\"\\n\",\"reasoning\":\"let me\","
+    "{\"content\":\"Hello \\ud83d\\ude00 \\\"q\\\"\\n\","
+    "\"reasoning\":\"let me\","
     "\"tools\":[[\"call_1\",\"bash\",{\"command\":\"echo hi\"}],"
     "[\"call_2\",\"read\",\"not json\"]],\"finish\":\"tool_calls\","
     "\"model\":\"m-1\",\"in\":12,\"out\":7,\"cached\":5}";

@@ -114,9 +114,9 @@ turn_free(struct agent *a, struct turn *t)
 static void
 agent_free(struct agent *a)
 {
-	struct turn *t;
+	struct turn *t, *next;
 
-	while ((t = TAILQ_FIRST(&a->turns)) != NULL)
+	TAILQ_FOREACH_SAFE(t, &a->turns, entry, next)
 		turn_free(a, t);
 	auth_flush(a);
 	free(a);

@@ -36,7 +36,7 @@ struct found {
 struct search {
 	struct agent	*agent;
 	struct turn	*turn;
-	struct found	*found;		/* owned, RESULTS of them */
+	struct found	*found;		/* RESULTS of them */
 	unsigned int	 nfound;
 	unsigned int	 nmsgs;
 	unsigned int	 last_user;	/* its number, from 1; 0 = none */
@@ -123,20 +123,14 @@ look_at(struct search *s, const struct jspan *msg, unsigned int nr)
 static void
 put_content(struct jbuf *j, const struct jspan *msg)
 {
-	struct tap_text text = { NULL, 0, 0 };
 	struct jspan v;
-	char *copy;
 
 	if (jscan_get(msg->p, msg->len, "content", &v) != 1) {
 		jb_null(j);
 	} else if (v.len <= RESULT_MAX) {
 		jb_raw(j, v.p, v.len);
-	} else if (v.type == JT_STRING &&
-	    (copy = strndup(v.p + 1, v.len - 2)) != NULL) {
-		text.p = copy;
-		text.len = v.len - 2;
-		tap_put(j, &text, RESULT_MAX);
-		free(copy);
+	} else if (v.type == JT_STRING) {
+		json_put_cut(j, v.p + 1, v.len - 2, RESULT_MAX);
 	} else {
 		jb_obj(j);
 		jb_kint(j, "truncated", (int64_t)v.len);
@@ -189,17 +183,21 @@ static void
 tool_results(const struct llm_call *c, struct search *s,
     const struct jspan *list)
 {
+	struct found *found;
 	struct jiter it;
 	struct jspan m;
 	unsigned int i, nr = 0;
 
-	s->found = calloc(RESULTS, sizeof(*s->found));
-	if (s->found == NULL || jscan_array(&it, list->p, list->len) == -1)
+	if (jscan_array(&it, list->p, list->len) == -1 ||
+	    (found = calloc(RESULTS, sizeof(*found))) == NULL)
 		return;
+	s->found = found;
 	while (jscan_next(&it, NULL, &m) == 1)
 		look_at(s, &m, ++nr);
 	for (i = 0; i < s->nfound; i++)
-		put_result(c, s, &s->found[i]);
+		put_result(c, s, &found[i]);
+	s->found = NULL;
+	free(found);
 }
 
 /* ---- what the event says about the request ---- */
@@ -280,7 +278,6 @@ llm_trace_request(struct llm_call *c)
 	count_messages(&s, &list);
 	if (s.turn != NULL)
 		tool_results(c, &s, &list);
-	free(s.found);
 	jb_obj(j);
 	jb_kstr(j, "model", c->q.name);
 	jb_kbool(j, "stream", c->q.streams);

@@ -46,3 +46,15 @@ tests_unit_test_gateway_llm_CPPFLAGS = $(GATEWAY_TEST_CPPFLAGS) \
 	$(EVENT_CFLAGS)
 tests_unit_test_gateway_llm_LDADD = $(GATEWAY_LIBS) $(CMOCKA_LIBS)
 endif
+
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_llm
+tests_fuzz_fuzz_llm_SOURCES = tests/fuzz/fuzz_llm.c \
+	workers/gateway/llmreq.c workers/gateway/tap.c common/jscan.c \
+	common/jiter.c common/jbuf.c common/sse.c
+tests_fuzz_fuzz_llm_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/workers/gateway
+tests_fuzz_fuzz_llm_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_llm_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_llm_LDADD = $(BSD_LIBS)
+endif
+EXTRA_DIST += tests/fuzz/corpus/llm

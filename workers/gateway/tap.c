@@ -349,9 +349,9 @@ json_cut(const char *p, size_t len, size_t max)
 }
 
 void
-tap_put(struct jbuf *j, const struct tap_text *x, size_t max)
+json_put_cut(struct jbuf *j, const char *p, size_t len, size_t max)
 {
-	size_t n = x->p == NULL ? 0 : json_cut(x->p, x->len, max);
+	size_t n = len == 0 ? 0 : json_cut(p, len, max);
 	char *s;
 
 	if ((s = malloc(n + 2)) == NULL) {
@@ -360,10 +360,16 @@ tap_put(struct jbuf *j, const struct tap_text *x, size_t max)
 	}
 	s[0] = '"';
 	if (n > 0)
-		memcpy(s + 1, x->p, n);
+		memcpy(s + 1, p, n);
 	s[n + 1] = '"';
 	jb_raw(j, s, n + 2);
 	free(s);
+}
+
+void
+tap_put(struct jbuf *j, const struct tap_text *x, size_t max)
+{
+	json_put_cut(j, x->p, x->len, max);
 }
 
 void

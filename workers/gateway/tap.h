@@ -76,5 +76,7 @@ void	tap_put(struct jbuf *, const struct tap_text *, size_t max);
 void	tap_put_args(struct jbuf *, const struct tap_text *, size_t max);
 /* Bytes of the inside of a JSON string that fit max, cut between escapes. */
 size_t	json_cut(const char *, size_t len, size_t max);
+/* Writes that much of it as a JSON string. */
+void	json_put_cut(struct jbuf *, const char *, size_t len, size_t max);
 
 #endif /* TAP_H */
