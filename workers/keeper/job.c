@@ -20,7 +20,7 @@
 #define AGAIN_MS	5000
 #define TIMEOUT_S	600		/* if none is configured */
 
-static TAILQ_HEAD(, job) jobs = TAILQ_HEAD_INITIALIZER(jobs);
+static TAILQ_HEAD(job_list, job) jobs = TAILQ_HEAD_INITIALIZER(jobs);
 
 static void	 run(struct job *, uint32_t);
 

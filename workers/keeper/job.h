@@ -50,7 +50,7 @@ struct job {
 	struct event		*again;		/* the end could not be stored */
 	uint64_t		 began_ms;
 	uint64_t		 policy_req, socket_req, create_req;
-	TAILQ_HEAD(, follower)	 followers;
+	TAILQ_HEAD(follower_list, follower)	 followers;
 };
 
 /* ---- job.c ---- */

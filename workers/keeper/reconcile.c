@@ -38,7 +38,7 @@ struct row {
 };
 
 static struct {
-	TAILQ_HEAD(, row) rows;
+	TAILQ_HEAD(row_list, row) rows;
 	size_t		 n;
 	uint64_t	 req;		/* CT_LIST under way */
 	double		 asked_at;

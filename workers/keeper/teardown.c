@@ -48,7 +48,7 @@ struct asked {
 	enum part	 part;
 };
 
-static TAILQ_HEAD(, teardown) all = TAILQ_HEAD_INITIALIZER(all);
+static TAILQ_HEAD(teardown_list, teardown) all = TAILQ_HEAD_INITIALIZER(all);
 
 static void	 advance(struct teardown *);
 

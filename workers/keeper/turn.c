@@ -41,7 +41,7 @@ struct turn {
 	size_t		 len;
 };
 
-static TAILQ_HEAD(, turn) turns = TAILQ_HEAD_INITIALIZER(turns);
+static TAILQ_HEAD(turn_list, turn) turns = TAILQ_HEAD_INITIALIZER(turns);
 static size_t	 total;
 
 static void

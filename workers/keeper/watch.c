@@ -33,7 +33,7 @@ struct watch {
 	bool			 lost;	/* an event did not fit: to be ended */
 };
 
-static TAILQ_HEAD(, watch) watches = TAILQ_HEAD_INITIALIZER(watches);
+static TAILQ_HEAD(watch_list, watch) watches = TAILQ_HEAD_INITIALIZER(watches);
 static unsigned	 nwatches;
 
 static void
