@@ -339,6 +339,36 @@ test_tools(void **state)
 	    "\"result\":\"a b\""));
 }
 
+/* A long history: only its end is kept, and the new result is found. */
+static void
+test_long_history(void **state)
+{
+	static const char msg[] = "{\"content\":\"0123456789012345678901234567"
+	    "8901234567890123456789012345678901234567890123456789\","
+	    "\"role\":\"user\"},";
+	static const char last[] = "{\"role\":\"tool\",\"tool_call_id\":\"x\","
+	    "\"content\":\"here\"}],\"model\":\"a\"}";
+	char *body;
+	size_t len = 0, n = sizeof(msg) - 1;
+	int i;
+
+	(void)state;
+	assert_non_null(body = malloc(6000 * n + 256));
+	len = (size_t)snprintf(body, 256, "{\"messages\":[");
+	for (i = 0; i < 6000; i++, len += n)
+		memcpy(body + len, msg, n);
+	memcpy(body + len, last, sizeof(last));
+	one_call(body, "{}");
+	assert_true(until(w.traces == 2));
+	assert_non_null(strstr(w.events, "tool_result gateway t1 {\"tool\":"
+	    "\"\",\"result\":\"here\""));
+	assert_non_null(strstr(w.events, "\"messages_total\":6001,"));
+	assert_non_null(strstr(w.events, "\"content\":\"here\"}],"
+	    "\"messages_omitted\":"));
+	assert_true(w.eventslen > 250000 && w.eventslen < 300000);
+	free(body);
+}
+
 /* A body larger than the window: upstream's credit holds it up. */
 static void
 test_big_body(void **state)
@@ -451,7 +481,7 @@ main(void)
 		T(test_plain), T(test_stream), T(test_refusals), T(test_cap),
 		T(test_upstream_dies), T(test_client_leaves),
 		T(test_provider_errors), T(test_bad_head), T(test_tools),
-		T(test_big_body), T(test_slow_reader), T(test_trace_away),
+		T(test_long_history), T(test_big_body), T(test_slow_reader), T(test_trace_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -141,10 +141,10 @@ auth_theft(struct greq *g, const struct m_key_info *k)
 	struct agent *a = g->agent;
 	char text[256];
 
-	log_warnx("agent %s used the key of agent %s", a->slug,
-	    k->owner_slug);
 	if (!rate_take(&a->thefts, THEFTS_S))
 		return;
+	log_warnx("agent %s used the key of agent %s", a->slug,
+	    k->owner_slug);
 	snprintf(text, sizeof(text),
 	    "this agent used the key of agent %s: refused", k->owner_slug);
 	theft_event(a->id, text, k->owner_slug);

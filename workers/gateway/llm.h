@@ -56,9 +56,14 @@ void	llm_free(struct llm_call *);
 void	llm_fail(struct llm_call *, int, const char *, ...)
 	    __attribute__((format(printf, 3, 4)));
 
-/* llm_trace.c */
+/* llm_seen.c */
 /* Tool results in the request, and what the event will say about it. */
 void	llm_trace_request(struct llm_call *);
+
+/* llm_trace.c */
+/* An event of this call's turn. */
+void	llm_event_init(struct m_trace_event *, const struct llm_call *,
+	    const char *);
 /* The event of the call, and the model's tool calls. */
 void	llm_trace_done(struct llm_call *, const char *status,
 	    const char *error);

@@ -7,7 +7,8 @@ libgateway_a_SOURCES = \
 	workers/gateway/budget.h workers/gateway/events.c \
 	workers/gateway/gateway.c workers/gateway/gateway.h \
 	workers/gateway/hello.c workers/gateway/llm.c workers/gateway/llm.h \
-	workers/gateway/llm_stream.c workers/gateway/llm_trace.c \
+	workers/gateway/llm_seen.c workers/gateway/llm_stream.c \
+	workers/gateway/llm_trace.c \
 	workers/gateway/llmreq.c workers/gateway/llmreq.h \
 	workers/gateway/models.c workers/gateway/request.c \
 	workers/gateway/tap.c workers/gateway/tap.h \
