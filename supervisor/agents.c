@@ -11,6 +11,7 @@
  */
 #include <sys/stat.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,26 +27,33 @@
 #include "super.h"
 #include "sys.h"
 
-#define SOCKET	"agentd.sock"
+#define SOCKET		"agentd.sock"
+#define FD_RESERVE	256	/* descriptors kept for all else */
 
 struct agent {
 	LIST_ENTRY(agent) entry;
 	char		 id[ID_LEN + 1];
 	int		 fd;		/* listens */
-	int		 dir;
 };
 static struct agents {
 	int			 dir;
 	struct worker		*gateway;
 	LIST_HEAD(, agent)	 all;	/* some thousands at most */
-	size_t			 n;
-} ag = { -1, NULL, LIST_HEAD_INITIALIZER(ag.all), 0 };
+	size_t			 n, max;
+} ag = { -1, NULL, LIST_HEAD_INITIALIZER(ag.all), 0, 0 };
 
 void
 agents_init(const struct conf *c, struct worker *gateway)
 {
+	struct rlimit rl;
 	char path[1280];
 
+	/* The workers' own needs come first. */
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		fatal("descriptors");
+	ag.max = rl.rlim_cur <= FD_RESERVE ? 0 : rl.rlim_cur - FD_RESERVE;
+	if (ag.max > AGENTS_MAX)
+		ag.max = AGENTS_MAX;
 	snprintf(path, sizeof(path), "%s/agents", c->state_dir);
 	ag.dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (ag.dir == -1)
@@ -96,7 +104,6 @@ agent_free(struct agent *a)
 	LIST_REMOVE(a, entry);
 	ag.n--;
 	close(a->fd);
-	close(a->dir);
 	free(a);
 }
 
@@ -129,18 +136,19 @@ static struct agent *
 agent_new(const char *id)
 {
 	struct agent *a;
+	int dir, saved;
 
 	if ((a = calloc(1, sizeof(*a))) == NULL)
 		return NULL;
 	strlcpy(a->id, id, sizeof(a->id));
-	if ((a->dir = open_dir(id)) == -1) {
+	if ((dir = open_dir(id)) == -1) {
 		free(a);
 		return NULL;
 	}
-	if ((a->fd = listen_unix_at(a->dir, SOCKET)) == -1) {
-		int saved = errno;
-
-		close(a->dir);
+	a->fd = listen_unix_at(dir, SOCKET);
+	saved = errno;
+	close(dir);
+	if (a->fd == -1) {
 		free(a);
 		errno = saved;
 		return NULL;
@@ -150,23 +158,32 @@ agent_new(const char *id)
 	return a;
 }
 
+/* Someone may have tidied up behind our back. */
+static bool
+socket_is_there(const struct agent *a)
+{
+	char path[ID_LEN + sizeof(SOCKET) + 2];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", a->id, SOCKET);
+	return fstatat(ag.dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISSOCK(st.st_mode);
+}
+
 uint32_t
 agents_listen(const char *id, char *why, size_t size)
 {
 	struct agent *a;
-	struct stat st;
 
 	if ((a = agent_find(id)) != NULL) {
-		/* Someone may have tidied up behind our back. */
-		if (fstatat(a->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISSOCK(st.st_mode) && st.st_nlink > 0)
+		if (socket_is_there(a))
 			return 200;
 		withdraw(a);
 		agent_free(a);
 	}
-	if (ag.n >= AGENTS_MAX) {
-		snprintf(why, size, "there are %d agents' sockets already",
-		    AGENTS_MAX);
+	if (ag.n >= ag.max) {
+		snprintf(why, size, "there are %zu agents' sockets, no more "
+		    "fit", ag.n);
 		return 503;
 	}
 	if ((a = agent_new(id)) == NULL) {

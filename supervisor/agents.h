@@ -14,7 +14,7 @@
 struct conf;
 struct worker;
 
-#define AGENTS_MAX	4000	/* listeners; below gateway's descriptors */
+#define AGENTS_MAX	4000	/* listeners; within gateway's limit */
 
 /* Opens the directory of the agents' directories.  Fatal on failure. */
 void	agents_init(const struct conf *, struct worker *gateway);

@@ -289,6 +289,7 @@ check_together(struct conf *c, const struct ynode *root, struct diags *d)
 	struct sockaddr_storage ss;
 	unsigned len;
 	char path[1200];
+	size_t i, total = 0;
 
 	if (!c->allow_remote && (v = ytree_get(n, "http")) != NULL &&
 	    conf_http_addr(c->listen_http, &ss, &len) == 0 &&
@@ -296,6 +297,11 @@ check_together(struct conf *c, const struct ynode *root, struct diags *d)
 		diags_add(d, v->line, v->col, "listen.http: %s can be reached "
 		    "from other machines; listen.allow_remote: true allows it",
 		    c->listen_http);
+	for (i = 0; i < c->allowed_hosts.n; i++)
+		total += strlen(c->allowed_hosts.v[i]) + 1;
+	if (total > CONF_HOSTS_MAX && (v = ytree_get(root, "allowed_hosts")))
+		diags_add(d, v->line, v->col, "allowed_hosts: more than %d "
+		    "bytes in all", CONF_HOSTS_MAX);
 	if (c->listen_unix == NULL) {
 		snprintf(path, sizeof(path), "%s/agentd.sock", c->run_dir);
 		set(&c->listen_unix, path);

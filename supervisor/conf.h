@@ -16,6 +16,8 @@
 
 struct sockaddr_storage;
 
+#define CONF_HOSTS_MAX	1024	/* bytes of allowed_hosts, joined */
+
 enum log_target {
 	LOG_AUTO,		/* the journal under systemd, else files */
 	LOG_JOURNAL,

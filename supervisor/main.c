@@ -7,6 +7,8 @@
  *
  * It parses its configuration and nothing that comes from outside.
  */
+#include <sys/stat.h>
+
 #include <err.h>
 #include <limits.h>
 #include <signal.h>
@@ -95,6 +97,18 @@ check(void)
 	return 0;
 }
 
+/* Who can write it could have any program started as root. */
+static void
+check_owner(struct diags *d)
+{
+	struct stat st;
+
+	if (stat(opt.conf, &st) == 0 &&
+	    (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0))
+		diags_add(d, 0, 0, "must belong to root and be writable by "
+		    "nobody else");
+}
+
 static struct conf *
 load_or_exit(void)
 {
@@ -102,6 +116,8 @@ load_or_exit(void)
 	struct conf *c = conf_load(opt.conf, d);
 	size_t n = 0;
 
+	if (geteuid() == 0)
+		check_owner(d);
 	diags_each(d, tell_stderr, &n);
 	diags_free(d);
 	if (n > 0)
@@ -122,8 +138,10 @@ reload(void)
 {
 	struct diags *d = diags_new(opt.conf);
 	struct conf *c = conf_load(opt.conf, d);
-	bool ok = d->n == 0;
+	bool ok;
 
+	check_owner(d);
+	ok = d->n == 0;
 	diags_each(d, tell_log, NULL);
 	diags_free(d);
 	if (ok) {

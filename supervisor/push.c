@@ -21,8 +21,6 @@
 #include "spawn.h"
 #include "super.h"
 
-#define HOSTS_MAX	1024	/* bytes of the allowed hosts, joined */
-
 /* A worker that takes no message is of no use: it gets a fresh start. */
 static void
 sent(struct worker *w, int r, uint32_t type)
@@ -40,7 +38,7 @@ give_fd(struct worker *w, const char *role, int fd)
 	sent(w, peer_send_fd(w->peer, MSG_CONF_FD, &m, fd), MSG_CONF_FD);
 }
 
-/* One a line, as every list in a message. */
+/* One a line, as every list in a message; its length was checked. */
 static void
 join(const struct strlist *l, char *out, size_t size)
 {
@@ -50,11 +48,7 @@ join(const struct strlist *l, char *out, size_t size)
 	for (i = 0; i < l->n; i++) {
 		if (i > 0)
 			strlcat(out, "\n", size);
-		if (strlcat(out, l->v[i], size) >= size) {
-			log_warnx("allowed_hosts: only the first %zu fit", i);
-			out[0] = '\0';
-			return;
-		}
+		strlcat(out, l->v[i], size);
 	}
 }
 
@@ -67,7 +61,7 @@ unless(const char *value, const char *word)
 static void
 send_conf(struct super *s, struct worker *w)
 {
-	char dir[1200], agents[1200], hosts[HOSTS_MAX + 1];
+	char dir[1200], agents[1200], hosts[CONF_HOSTS_MAX + 1];
 	const struct conf *c = s->conf;
 	struct m_conf m = { .generation = s->generation };
 

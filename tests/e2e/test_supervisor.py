@@ -109,6 +109,14 @@ def test_state_of_somebody_else(daemon):
     assert "belongs to uid" in fails(daemon)
 
 
+def test_configuration_that_others_may_write(daemon):
+    os.chmod(daemon.config, 0o664)
+    assert "must belong to root" in fails(daemon)
+    os.chmod(daemon.config, 0o644)
+    os.chown(daemon.config, pwd.getpwnam("nobody").pw_uid, 0)
+    assert "must belong to root" in fails(daemon)
+
+
 def test_not_root(daemon):
     os.chmod(daemon.config, 0o644)
     p = subprocess.run([f"{daemon.inst}/sbin/agentd", "-d", "-f",
