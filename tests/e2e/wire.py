@@ -125,16 +125,25 @@ class Edge:
 
 
 class Worker:
-    def __init__(self, libexec, name, conf=None, fds=None, log=None):
+    def __init__(self, libexec, name, conf=None, fds=None, log=None,
+                 resolv_conf=None):
+        """resolv_conf: a file that the worker sees as /etc/resolv.conf."""
         self.name = name
+        argv, who = [f"{libexec}/agentd-{name}"], {
+            "user": NOBODY, "group": NOBODY, "extra_groups": []}
+        if resolv_conf:
+            argv = ["unshare", "-m", "sh", "-c", "mount --bind $0 "
+                    "/etc/resolv.conf && exec setpriv --clear-groups "
+                    f"--reuid {NOBODY} --regid {NOBODY} $1", resolv_conf,
+                    argv[0]]
+            who = {}
         ours, theirs = socket.socketpair()
 
         def child():
             os.dup2(theirs.fileno(), 3)
 
         self.proc = subprocess.Popen(
-            [f"{libexec}/agentd-{name}"], preexec_fn=child, pass_fds=(3,),
-            user=NOBODY, group=NOBODY, extra_groups=[], stderr=log)
+            argv, preexec_fn=child, pass_fds=(3,), stderr=log, **who)
         theirs.close()
         self.super = Edge(ours)
         self.super.send("CONF", {"generation": 1, "node_id": "0" * 32,
