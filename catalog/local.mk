@@ -4,6 +4,8 @@ CATALOG_FILES = \
 	catalog/README.md \
 	catalog/frameworks/openclaw.yaml \
 	catalog/frameworks/pi.yaml \
+	catalog/images/common/manifest.js \
+	catalog/images/common/masked \
 	catalog/images/common/packages \
 	catalog/images/common/root/etc/systemd/journald.conf.d/agentd.conf \
 	catalog/images/common/root/etc/systemd/system.conf.d/agentd.conf \
