@@ -6,6 +6,7 @@
  *
  * Runs in: make check.
  */
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -165,6 +166,7 @@ spawn(int fd)
 {
 	static char	 name[] = "agentd-keeper";
 	char		*argv[] = { name, NULL }, *env[] = { NULL };
+	struct rlimit	 rl = { script.disk, script.disk };
 	int		 bin;
 
 	bin = open("agentd-keeper", O_RDONLY | O_CLOEXEC);
@@ -181,6 +183,10 @@ spawn(int fd)
 		_exit(126);
 	if (geteuid() == 0 && (setgroups(0, NULL) == -1 ||
 	    setgid(NOBODY) == -1 || setuid(NOBODY) == -1))
+		_exit(126);
+	/* A disk that is full, as far as keeper can see. */
+	if (script.disk != 0 && (signal(SIGXFSZ, SIG_IGN) == SIG_ERR ||
+	    setrlimit(RLIMIT_FSIZE, &rl) == -1))
 		_exit(126);
 	(void)fexecve(bin, argv, env);
 	_exit(127);
@@ -402,7 +408,13 @@ on_event(struct msg *m, void *arg)
 void
 fake_subscribe(const char *agent_id)
 {
-	struct m_bridge_sub	 s = { agent_id, 0 };
+	fake_resubscribe(agent_id, 0);
+}
+
+void
+fake_resubscribe(const char *agent_id, uint64_t last_id)
+{
+	struct m_bridge_sub	 s = { agent_id, last_id };
 
 	fk.events[0] = '\0';
 	fk.sub_ended = false;

@@ -23,6 +23,7 @@ struct fake_script {
 	uint32_t	trace, provider, secret;
 	bool		hold_create;	/* until fake_release() */
 	bool		hold_policy;
+	size_t		disk;		/* bytes a file may have, 0: any */
 	const char	*instance;	/* CT_LIST: one row, "" none */
 	const char	*instance_agent;
 	const char	*instance_status;
@@ -66,6 +67,7 @@ const uint8_t	*fake_pass(enum proc);
 uint32_t	fake_token(const char *);
 /* As gateway. */
 void	fake_subscribe(const char *agent_id);
+void	fake_resubscribe(const char *agent_id, uint64_t last_id);
 void	fake_unsubscribe(void);
 uint32_t	fake_reply(const char *agent_id, const char *kind,
 	    const char *trace_id, uint64_t seq, uint32_t attempt,

@@ -85,6 +85,26 @@ test_turn_attempt(void **state)
 	assert_true(step_has("\"content\":\"good\""));
 }
 
+/* A link that comes back goes on; a new one begins again. */
+static void
+test_turn_new_link(void **state)
+{
+	(void)state;
+	step_deploy();
+	assert_int_equal(step_post("hello", ""), 201);
+	assert_int_equal(fake_reply(agent, "delta", message, 7, 1, "a"), 202);
+	fake_resubscribe(agent, 1);
+	assert_non_null(strstr(fake_events(), message));
+	assert_int_equal(fake_reply(agent, "delta", message, 8, 1, "b"), 202);
+	assert_int_equal(fake_reply(agent, "delta", message, 2, 1, "x"), 202);
+	fake_resubscribe(agent, 0);
+	assert_int_equal(fake_reply(agent, "delta", message, 1, 1, "new"),
+	    202);
+	assert_int_equal(fake_reply(agent, "final", message, 2, 1, ""), 202);
+	assert_int_equal(history(), 200);
+	assert_true(step_has("\"content\":\"new\""));
+}
+
 static void
 test_turn_error(void **state)
 {
@@ -248,6 +268,38 @@ test_tracebox(void **state)
 	assert_int_equal(fake_count("SELECT count(*) FROM trace_outbox"), 0);
 }
 
+/* What was acknowledged is on disk, also when the disk is full. */
+static void
+test_disk_full(void **state)
+{
+	static char	 text[30000];
+	unsigned	 good = 0;
+	uint32_t	 status;
+
+	(void)state;
+	step_deploy();
+	fake_kill();
+	script.disk = 1024U * 1024;
+	fake_begin();
+	memset(text, 'x', sizeof(text) - 1);
+	while ((status = step_post(text, "")) == 201 && good < 200)
+		good++;
+	assert_int_equal(status, 507);
+	assert_true(good > 0);
+	/* It lives, and says the same again. */
+	assert_int_equal(step_get("alpha"), 200);
+	assert_int_equal(step_post(text, ""), 507);
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM message"), good);
+	assert_int_equal(fake_count("SELECT count(*) FROM outbox"), good);
+	assert_int_equal(fake_count("SELECT count(*) FROM trace_outbox WHERE "
+	    "kind = 'message_in'") <= (int64_t)good, 1);
+	/* Room again: it goes on where it was. */
+	script.disk = 0;
+	fake_begin();
+	assert_int_equal(step_post(text, ""), 201);
+}
+
 /* ---- providers, passes ---- */
 
 static void
@@ -350,9 +402,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_turn), T(test_turn_attempt), T(test_turn_error),
+		T(test_turn), T(test_turn_attempt), T(test_turn_new_link), T(test_turn_error),
 		T(test_killed_in_turn), T(test_order_and_window),
-		T(test_post_refused), T(test_resume_watch), T(test_tracebox),
+		T(test_post_refused), T(test_resume_watch), T(test_tracebox), T(test_disk_full),
 		T(test_provider), T(test_passes), T(test_status),
 	};
 

@@ -258,6 +258,7 @@ h_bridge_sub(struct peer *p, struct msg *m)
 	a->sub->id = m->id;
 	a->last_seen = sys_time();
 	log_debug("agent %s: connected", a->slug);
+	turn_fresh(a, m->u.bridge_sub.last_id);
 	job_connected(a, true);
 	bridge_deliver(a);
 	return 0;

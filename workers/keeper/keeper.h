@@ -195,6 +195,8 @@ void	bridge_closed_turn(struct agent *, uint64_t event_id);
 int	h_bridge_reply(struct peer *, struct msg *);
 void	turn_forget_agent(struct agent *);
 void	turn_forget(struct agent *, const char *trace_id);
+/* A new subscriber has seen events up to there only. */
+void	turn_fresh(struct agent *, uint64_t last_id);
 /* Tells a new watcher what is being written in the channel now. */
 void	turn_replay(const char *channel_id,
 	    void (*)(const struct message *, void *), void *);

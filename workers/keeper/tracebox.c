@@ -280,6 +280,7 @@ send_waiting(void)
 {
 	struct db_stmt	*s;
 	struct flight	*fl;
+	int		 rc;
 
 	if (!peer_is_up(worker_peer(PROC_TRACE)) || free_flight() == NULL ||
 	    tb.nacked == ACKED_MAX || db_in_tx(keeper_db()))
@@ -289,7 +290,7 @@ send_waiting(void)
 	    "WHERE n > ?1 ORDER BY n LIMIT ?2", "qi", tb.sent, WINDOW);
 	if (s == NULL)
 		return;
-	while (db_step(s) == 1 && (fl = free_flight()) != NULL) {
+	while ((rc = db_step(s)) == 1 && (fl = free_flight()) != NULL) {
 		if (!is_acked(db_int(s, 0)) && send_row(s, fl) == -1) {
 			arm(tb.retry, RETRY_MS);
 			break;
@@ -297,6 +298,9 @@ send_waiting(void)
 		tb.sent = db_int(s, 0);
 	}
 	db_end(s);
+	/* The count is only about right: a record may not have committed. */
+	if (rc == 0 && tb.nflights == 0 && tb.nacked == 0)
+		tb.rows = 0;
 }
 
 void

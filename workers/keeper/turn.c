@@ -197,6 +197,20 @@ turn_reset(struct turn *t, uint32_t attempt)
 		send_text(t, "message_reset", NULL, NULL);
 }
 
+/*
+ * A subscriber that has not seen these events runs their turns from the
+ * start, and counts from the start.
+ */
+void
+turn_fresh(struct agent *a, uint64_t last_id)
+{
+	struct turn	*t;
+
+	TAILQ_FOREACH(t, &turns, entry)
+		if (t->agent == a && t->event_id > last_id)
+			turn_reset(t, 1);
+}
+
 static int
 delta(struct peer *p, uint64_t id, uint64_t seq, struct turn *t,
     const char *text)

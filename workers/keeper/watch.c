@@ -145,12 +145,28 @@ h_chat_watch(struct peer *p, struct msg *m)
 	return 0;
 }
 
+/* Ends the streams that have missed something. */
+void
+watch_drained(void)
+{
+	struct watch	*w, *next;
+
+	for (w = TAILQ_FIRST(&watches); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, entry);
+		if (w->lost) {
+			reply_end(w->client);
+			watch_free(w);
+		}
+	}
+}
+
 void
 watch_send(const char *channel_id, const char *event, uint64_t seq,
     struct jbuf *jb)
 {
 	struct watch	*w;
 
+	watch_drained();
 	TAILQ_FOREACH(w, &watches, entry)
 		if (strcmp(w->channel_id, channel_id) == 0)
 			row(w, event, seq, jb);
@@ -233,19 +249,5 @@ watch_down(void)
 	for (w = TAILQ_FIRST(&watches); w != NULL; w = next) {
 		next = TAILQ_NEXT(w, entry);
 		watch_free(w);
-	}
-}
-
-void
-watch_drained(void)
-{
-	struct watch	*w, *next;
-
-	for (w = TAILQ_FIRST(&watches); w != NULL; w = next) {
-		next = TAILQ_NEXT(w, entry);
-		if (w->lost) {
-			reply_end(w->client);
-			watch_free(w);
-		}
 	}
 }
