@@ -1,2 +1,3 @@
 # Build rules of ctl/.
 # SPDX-License-Identifier: ISC
+include ctl/agentctl.mk

@@ -1,0 +1,153 @@
+/*
+ * What the parts of agentctl share.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: agentctl. Talks to: front.
+ */
+#ifndef CTL_H
+#define CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CTL_OK		0
+#define CTL_FAIL	1
+#define CTL_USAGE	2
+
+struct json_object;
+struct sse_event;
+
+struct ctl {
+	const char	*socket;	/* of agentd */
+	const char	*url;		/* instead of the socket, or NULL */
+	char		*token;		/* owned; "Bearer ..." or NULL */
+	bool		 json;		/* print what the API said, as it is */
+	bool		 color;		/* standard output is a terminal */
+};
+
+/* One row of the table of subcommands. argv[0] is the first argument. */
+struct verb {
+	const char	*noun;		/* "agent" */
+	const char	*verb;		/* "deploy"; NULL: the noun is all */
+	const char	*args;		/* for usage */
+	const char	*help;
+	int		 min, max;	/* arguments; max -1: checks them itself */
+	int		 (*run)(struct ctl *, int, char **);
+};
+
+/* Prints the usage of the verb that runs; returns CTL_USAGE. */
+int	 ctl_usage(void);
+
+/* ---- rest.c ---- */
+
+struct reply {
+	long			 status;	/* 0: no answer */
+	char			*body;		/* owned, NUL-terminated */
+	size_t			 len;
+	struct json_object	*doc;		/* owned; NULL: no JSON */
+};
+
+void	 rest_init(void);
+void	 reply_free(struct reply *);
+
+/*
+ * One request; body may be NULL, key is an Idempotency-Key or NULL. 0 on a
+ * 2xx with a document; else -1, and why has been printed. reply_free() in
+ * both cases.
+ */
+int	 rest_call(struct ctl *, const char *method, const char *path,
+	    const char *body, const char *key, struct reply *);
+int	 rest_get(struct ctl *, const char *path, struct reply *);
+
+/* Silent: the status, 0 when there is no answer. */
+long	 rest_try(struct ctl *, const char *path, struct reply *);
+
+/* GET over another Unix socket (Incus), silent, a document or NULL. */
+struct json_object *rest_unix(const char *socket, const char *path);
+
+/* PUT of a file with progress on a terminal. As rest_call(). */
+int	 rest_upload(struct ctl *, const char *path, const char *file,
+	    struct reply *);
+
+/*
+ * An event stream. opened (may be NULL) runs once the server has accepted
+ * it, event for each event; non-zero ends the stream. last_id: 0 or where to
+ * resume. STREAM_ENDED: a callback ended it.
+ */
+enum stream_end { STREAM_ENDED, STREAM_LOST, STREAM_REFUSED };
+
+struct stream {
+	int	(*opened)(void *);
+	int	(*event)(void *, const struct sse_event *);
+	void	*arg;
+	uint64_t last_id;	/* in and out */
+	bool	 quiet;		/* say nothing of a refusal */
+};
+
+enum stream_end rest_stream(struct ctl *, const char *path, struct stream *);
+
+/* Appends a percent-encoded value to a path: "?key=value" or "&key=value". */
+int	 path_query(char *path, size_t size, const char *key,
+	    const char *value);
+/* A name as one segment: false when it holds what a segment must not. */
+bool	 path_segment_ok(const char *);
+
+/* ---- out.c ---- */
+
+/* Text that others wrote: control bytes are escaped. lines: LF and TAB stay. */
+void	 out_text(const char *, size_t, bool lines);
+void	 out_str(const char *);		/* one line of such text; NULL is "" */
+/* As out_str, at most so many columns, "..." when cut. */
+void	 out_short(const char *, size_t len, size_t columns);
+void	 out_color(const struct ctl *, const char *sgr);	/* NULL = off */
+void	 out_json(const struct reply *);
+
+/* "agentctl: ..." on standard error, as safe as out_str. */
+void	 complain(const char *, ...)
+	    __attribute__((__format__(printf, 1, 2)));
+
+/* "3d 4h", "12m 5s"; "1.5 GiB"; into buf, which is returned. */
+const char *fmt_span(char *buf, size_t size, double seconds);
+const char *fmt_size(char *buf, size_t size, double bytes);
+const char *fmt_time(char *buf, size_t size, double epoch);
+
+struct table;
+struct table *table_new(unsigned columns);
+void	 table_cell(struct table *, const char *, ...)
+	    __attribute__((__format__(printf, 2, 3)));
+void	 table_print(const struct ctl *, struct table *);	/* and frees it */
+
+/* Members of a document; the default when absent or of another type. */
+const char *jstr(struct json_object *, const char *);		/* "" */
+double	 jnum(struct json_object *, const char *, double);
+bool	 jbool(struct json_object *, const char *);
+struct json_object *jget(struct json_object *, const char *);	/* or NULL */
+/* Element i of an array, or NULL. */
+struct json_object *jat(struct json_object *, size_t);
+
+/* ---- the verbs ---- */
+
+int	 cmd_status(struct ctl *, int, char **);
+int	 cmd_log_level(struct ctl *, int, char **);
+int	 cmd_logs(struct ctl *, int, char **);
+int	 cmd_framework_list(struct ctl *, int, char **);
+int	 cmd_agent_deploy(struct ctl *, int, char **);
+int	 cmd_agent_list(struct ctl *, int, char **);
+int	 cmd_agent_show(struct ctl *, int, char **);
+int	 cmd_agent_rm(struct ctl *, int, char **);
+int	 cmd_agent_start(struct ctl *, int, char **);
+int	 cmd_agent_stop(struct ctl *, int, char **);
+int	 cmd_agent_restart(struct ctl *, int, char **);
+int	 cmd_chat(struct ctl *, int, char **);
+int	 cmd_trace(struct ctl *, int, char **);
+int	 cmd_provider_add(struct ctl *, int, char **);
+int	 cmd_provider_list(struct ctl *, int, char **);
+int	 cmd_provider_rm(struct ctl *, int, char **);
+int	 cmd_image_build(struct ctl *, int, char **);
+int	 cmd_image_import(struct ctl *, int, char **);
+int	 cmd_image_list(struct ctl *, int, char **);
+int	 cmd_doctor(struct ctl *, int, char **);
+
+#endif /* CTL_H */

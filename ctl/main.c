@@ -1,0 +1,240 @@
+/*
+ * agentctl: the admin's client of agentd.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: agentctl. Talks to: front.
+ */
+#include "config.h"
+
+#include <err.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+#define TOKEN_MAX	256
+
+static const struct verb verbs[] = {
+	{ "status", NULL, "", "the workers, and what became of them",
+	    0, 0, cmd_status },
+	{ "agent", "deploy", "NAME [--framework F] [--model M] "
+	    "[--memory SIZE] [--cpus N]\n\t[--disk SIZE] [--emoji E] "
+	    "[--wait | --no-wait]", "make an agent and start it",
+	    1, -1, cmd_agent_deploy },
+	{ "agent", "list", "", "all agents", 0, 0, cmd_agent_list },
+	{ "agent", "show", "AGENT", "one agent", 1, 1, cmd_agent_show },
+	{ "agent", "rm", "AGENT", "delete it; its trace stays",
+	    1, 1, cmd_agent_rm },
+	{ "agent", "start", "AGENT", "start it", 1, 1, cmd_agent_start },
+	{ "agent", "stop", "AGENT", "stop it", 1, 1, cmd_agent_stop },
+	{ "agent", "restart", "AGENT", "stop and start it",
+	    1, 1, cmd_agent_restart },
+	{ "chat", NULL, "AGENT [MESSAGE]", "talk to it", 1, 2, cmd_chat },
+	{ "trace", NULL, "AGENT [-f] [--last] [--kind K] [--trace-id T] "
+	    "[--limit N]", "what it did, turn by turn", 1, -1, cmd_trace },
+	{ "provider", "add", "NAME --type openai|demo [--url U] "
+	    "[--model M]...\n\t[--allow-private] [--ca FILE] "
+	    "[--key-file FILE | --no-key]", "add an LLM provider",
+	    1, -1, cmd_provider_add },
+	{ "provider", "list", "", "LLM providers", 0, 0, cmd_provider_list },
+	{ "provider", "rm", "NAME", "delete it and its key",
+	    1, 1, cmd_provider_rm },
+	{ "framework", "list", "", "agent runtimes that can be deployed",
+	    0, 0, cmd_framework_list },
+	{ "logs", NULL, "WORKER [-f] [-n LINES] [--log-dir DIR]",
+	    "the log of a worker", 1, -1, cmd_logs },
+	{ "log-level", NULL, "WORKER error|warn|info|debug",
+	    "how much it logs", 2, 2, cmd_log_level },
+	{ "image", "build", "NAME [--version V] [--output FILE]",
+	    "build an image here and import it", 1, -1, cmd_image_build },
+	{ "image", "import", "ALIAS FILE", "import an image",
+	    2, 2, cmd_image_import },
+	{ "image", "list", "", "container images", 0, 0, cmd_image_list },
+	{ "doctor", NULL, "", "what is missing on this machine, and the "
+	    "command that mends it", 0, 0, cmd_doctor },
+};
+#define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))
+
+static const struct verb *running;	/* for its usage */
+
+static void
+print_verb(FILE *f, const struct verb *v)
+{
+	(void)fprintf(f, "  agentctl %s%s%s%s%s\n", v->noun,
+	    v->verb != NULL ? " " : "", v->verb != NULL ? v->verb : "",
+	    v->args[0] != '\0' ? " " : "", v->args);
+	(void)fprintf(f, "\t%s\n", v->help);
+}
+
+int
+ctl_usage(void)
+{
+	(void)fprintf(stderr, "usage:\n");
+	print_verb(stderr, running);
+	return CTL_USAGE;
+}
+
+/* All verbs, or those of one noun; CTL_USAGE when there is none. */
+static int
+help(FILE *f, const char *noun)
+{
+	size_t i;
+	int n = 0;
+
+	if (noun == NULL)
+		(void)fprintf(f, "usage: agentctl [-s SOCKET | --url URL "
+		    "[--token-file FILE]] [--json] VERB ...\n\n");
+	for (i = 0; i < NVERBS; i++) {
+		if (noun != NULL && strcmp(noun, verbs[i].noun) != 0)
+			continue;
+		print_verb(f, &verbs[i]);
+		n++;
+	}
+	return n > 0 ? CTL_OK : CTL_USAGE;
+}
+
+static void
+read_token(struct ctl *ctl, const char *file)
+{
+	char buf[TOKEN_MAX];
+	ssize_t n;
+	int fd;
+
+	if ((fd = open(file, O_RDONLY | O_CLOEXEC)) == -1 ||
+	    (n = read(fd, buf, sizeof(buf) - 1)) == -1)
+		err(CTL_FAIL, "%s", file);
+	close(fd);
+	buf[n] = '\0';
+	buf[strcspn(buf, " \t\r\n")] = '\0';
+	if (buf[0] == '\0')
+		errx(CTL_FAIL, "%s: there is no token in it", file);
+	if (asprintf(&ctl->token, "Authorization: Bearer %s", buf) == -1)
+		err(CTL_FAIL, NULL);
+	explicit_bzero(buf, sizeof(buf));
+}
+
+/* True and *value when argv[*i] is that option; it may take two words. */
+static bool
+option(char **argv, int *i, const char *name, char **value)
+{
+	size_t n = strlen(name);
+
+	if (strcmp(argv[*i], name) == 0) {
+		if ((*value = argv[*i + 1]) == NULL)
+			errx(CTL_USAGE, "%s needs a value", name);
+		(*i)++;
+		return true;
+	}
+	if (n > 2 && strncmp(argv[*i], name, n) == 0 && argv[*i][n] == '=') {
+		*value = argv[*i] + n + 1;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Takes the options that all verbs have out of argv, wherever they are;
+ * returns how many words are left. What follows "--" is not looked at.
+ */
+static int
+global_options(struct ctl *ctl, char **argv)
+{
+	char *value, *token_file = NULL;
+	int i, n = 0;
+
+	for (i = 0; argv[i] != NULL; i++) {
+		if (strcmp(argv[i], "--") == 0) {
+			while (argv[i] != NULL)
+				argv[n++] = argv[i++];
+			break;
+		}
+		if (option(argv, &i, "-s", &value) ||
+		    option(argv, &i, "--socket", &value))
+			ctl->socket = value;
+		/* "provider add" has a --url of its own. */
+		else if ((n == 0 || strcmp(argv[0], "provider") != 0) &&
+		    option(argv, &i, "--url", &value))
+			ctl->url = value;
+		else if (option(argv, &i, "--token-file", &value))
+			token_file = value;
+		else if (strcmp(argv[i], "--json") == 0)
+			ctl->json = true;
+		else if (n == 0 && (strcmp(argv[i], "-V") == 0 ||
+		    strcmp(argv[i], "--version") == 0)) {
+			(void)printf("agentctl %s\n", PACKAGE_VERSION);
+			exit(CTL_OK);
+		} else
+			argv[n++] = argv[i];
+	}
+	argv[n] = NULL;
+	if (ctl->url != NULL && strncmp(ctl->url, "http://", 7) != 0 &&
+	    strncmp(ctl->url, "https://", 8) != 0)
+		errx(CTL_USAGE, "--url: not a http:// or https:// URL");
+	if (token_file != NULL)
+		read_token(ctl, token_file);
+	return n;
+}
+
+static int
+run(struct ctl *ctl, int argc, char **argv)
+{
+	size_t i;
+	int skip;
+
+	for (i = 0; i < NVERBS; i++) {
+		const struct verb *v = &verbs[i];
+
+		skip = v->verb != NULL ? 2 : 1;
+		if (argc < skip || strcmp(argv[0], v->noun) != 0 ||
+		    (v->verb != NULL && strcmp(argv[1], v->verb) != 0))
+			continue;
+		running = v;
+		argc -= skip;
+		argv += skip;
+		if (argc > 0 && strcmp(argv[0], "--") == 0 && v->max != -1) {
+			argc--;
+			argv++;
+		}
+		if (argc < v->min || (v->max != -1 && argc > v->max))
+			return ctl_usage();
+		return v->run(ctl, argc, argv);
+	}
+	if (help(stderr, argv[0]) == CTL_USAGE)
+		(void)fprintf(stderr, "agentctl: there is no verb '%s'; try: "
+		    "agentctl help\n", argv[0]);
+	return CTL_USAGE;
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct ctl ctl = { .socket = RUNSTATEDIR "/agentd/agentd.sock" };
+	int n, ret;
+
+	(void)argc;
+	setprogname("agentctl");
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		err(CTL_FAIL, "signal");
+	n = global_options(&ctl, argv + 1);
+	argv++;
+	if (n == 0) {
+		(void)help(stderr, NULL);
+		return CTL_USAGE;
+	}
+	if (strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 ||
+	    strcmp(argv[0], "-h") == 0)
+		return help(stdout, n > 1 ? argv[1] : NULL);
+	ctl.color = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+	rest_init();
+	ret = run(&ctl, n, argv);
+	if (ctl.token != NULL)
+		freezero(ctl.token, strlen(ctl.token));
+	if (fflush(stdout) == EOF || ferror(stdout))
+		ret = CTL_FAIL;
+	return ret;
+}
