@@ -13,7 +13,7 @@
 struct event_base;
 struct dial;
 
-#define DIAL_MAX	128	/* at one time */
+#define DIAL_MAX	768	/* at one time: as many as upstream has calls */
 #define DIAL_ADDRS	8	/* addresses tried of one name */
 #define DIAL_MS		10000	/* for all of it */
 

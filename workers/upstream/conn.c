@@ -37,7 +37,10 @@ struct conn {
 	void			*arg;
 };
 
-static struct event_base *base;
+static struct {
+	struct event_base	*base;
+	unsigned		 idle;	/* of all providers */
+} self;
 
 static void	leave_pool(struct conn *);
 static bool	is_quiet(struct conn *);
@@ -54,7 +57,7 @@ static void	set_timer(struct conn *, unsigned);
 void
 conn_init(struct event_base *b)
 {
-	base = b;
+	self.base = b;
 }
 
 struct conn *
@@ -81,7 +84,7 @@ conn_open(struct route *r, bool fresh, const struct conn_ops *ops, void *arg)
 	c->route = route_ref(r);
 	c->ops = ops;
 	c->arg = arg;
-	if ((c->timer = evtimer_new(base, on_timer, c)) == NULL)
+	if ((c->timer = evtimer_new(self.base, on_timer, c)) == NULL)
 		fatalx("out of memory");
 	dial(c);
 	return c;
@@ -92,6 +95,7 @@ leave_pool(struct conn *c)
 {
 	TAILQ_REMOVE(&c->route->idle, c, entry);
 	c->route->nidle--;
+	self.idle--;
 	c->state = CONN_READY;
 	evtimer_del(c->timer);
 }
@@ -150,12 +154,13 @@ static void
 start(struct conn *c, int fd)
 {
 	if (c->route->ctx == NULL) {
-		c->bev = bufferevent_socket_new(base, fd,
+		c->bev = bufferevent_socket_new(self.base, fd,
 		    BEV_OPT_CLOSE_ON_FREE);
 	} else {
 		c->ssl = tls_client(c->route->ctx, c->route->url.host);
-		c->bev = bufferevent_openssl_socket_new(base, fd, c->ssl,
-		    BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
+		c->bev = bufferevent_openssl_socket_new(self.base, fd,
+		    c->ssl, BUFFEREVENT_SSL_CONNECTING,
+		    BEV_OPT_CLOSE_ON_FREE);
 	}
 	if (c->bev == NULL)
 		fatalx("out of memory");
@@ -195,7 +200,8 @@ conn_release(struct conn *c)
 {
 	struct route *r = c->route;
 
-	if (r->gone || evbuffer_get_length(bufferevent_get_input(c->bev)) > 0 ||
+	if (r->gone || self.idle >= CONN_IDLE_ALL ||
+	    evbuffer_get_length(bufferevent_get_input(c->bev)) > 0 ||
 	    evbuffer_get_length(bufferevent_get_output(c->bev)) > 0) {
 		conn_close(c);
 		return;
@@ -207,6 +213,7 @@ conn_release(struct conn *c)
 	c->arg = NULL;
 	TAILQ_INSERT_HEAD(&r->idle, c, entry);
 	r->nidle++;
+	self.idle++;
 	set_timer(c, CONN_IDLE_MS);
 }
 

@@ -13,6 +13,7 @@
 #include "route.h"
 
 #define CONN_IDLE_MAX	16	/* kept of one provider */
+#define CONN_IDLE_ALL	128	/* with STREAM_MAX within RLIMIT_NOFILE */
 #define CONN_IDLE_MS	30000
 #define CONN_DIAL_MS	15000	/* the dialer itself gives up after 10 s */
 #define CONN_TLS_MS	10000

@@ -16,7 +16,7 @@
 #include "peer.h"
 #include "route.h"
 
-#define STREAM_MAX	1024		/* at one time */
+#define STREAM_MAX	768		/* at one time: a socket each */
 #define STREAM_CREDIT	(256U * 1024)	/* body bytes under way to us */
 #define STREAM_WINDOW	4096U		/* least window of a reply */
 #define STREAM_BODY_MAX	(33U * 1024 * 1024)
