@@ -200,6 +200,31 @@ test_order_and_window(void **state)
 	    409);
 }
 
+/* The newest that fit, oldest of them first. */
+static void
+test_history_bytes(void **state)
+{
+	struct m_chat_history	 h = { { NULL, 0 }, channel, 0, 3 };
+	static char		 big[250000];
+	int			 i;
+
+	(void)state;
+	step_deploy();
+	memset(big, 'x', sizeof(big) - 1);
+	for (i = 0; i < 9; i++) {
+		assert_int_equal(step_post("q", ""), 201);
+		assert_int_equal(fake_reply(agent, "final", message, 1, 1,
+		    big), 202);
+	}
+	fake_ask(MSG_CHAT_HISTORY, &h, &ans);
+	assert_int_equal(ans.rows, 3);
+	h.limit = 200;
+	fake_ask(MSG_CHAT_HISTORY, &h, &ans);
+	assert_int_equal(ans.status, 200);
+	assert_true(ans.rows > 10 && ans.rows < 18);
+	assert_int_equal(history(), 200);
+}
+
 static void
 test_post_refused(void **state)
 {
@@ -404,7 +429,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_turn), T(test_turn_attempt), T(test_turn_new_link), T(test_turn_error),
 		T(test_killed_in_turn), T(test_order_and_window),
-		T(test_post_refused), T(test_resume_watch), T(test_tracebox), T(test_disk_full),
+		T(test_post_refused), T(test_history_bytes), T(test_resume_watch), T(test_tracebox), T(test_disk_full),
 		T(test_provider), T(test_passes), T(test_status),
 	};
 

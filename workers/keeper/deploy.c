@@ -72,6 +72,16 @@ limits_ok(struct client c, const struct m_agent_deploy *in)
 	return false;
 }
 
+/* It is shown on terminals and in logs. */
+static bool
+is_plain(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			return false;
+	return true;
+}
+
 static bool
 may_deploy(struct client c, const struct m_agent_deploy *in,
     char slug[SLUG_MAX + 1])
@@ -80,7 +90,12 @@ may_deploy(struct client c, const struct m_agent_deploy *in,
 	char		 names[512];
 
 	agent_counts(&total, &running, &connected);
-	if (agent_slug(in->name, slug) == -1)
+	if (!is_plain(in->name) || !is_plain(in->model) ||
+	    !is_plain(in->emoji))
+		reply_error(c, 422, "%s: has a control character",
+		    !is_plain(in->name) ? "name" :
+		    !is_plain(in->model) ? "model" : "emoji");
+	else if (agent_slug(in->name, slug) == -1)
 		reply_error(c, 400, "name: needs at least one letter or "
 		    "digit of ASCII");
 	else if (framework_get(in->framework) == NULL)

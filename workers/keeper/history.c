@@ -12,6 +12,7 @@
 
 #define HISTORY_DEFAULT	50
 #define HISTORY_MAX	200
+#define HISTORY_BYTES	(2U * 1024 * 1024)	/* of content in one answer */
 #define CHANNELS_MAX	1000
 
 /* ?2 is the principal, ?1 says whether that is an admin, who sees all. */
@@ -99,6 +100,30 @@ channel_visible(const struct pass *who, const char *id)
 	    who->principal, id) == 1;
 }
 
+/*
+ * The seq to begin with: of the newest ones before that time, as many as were
+ * asked for and as fit in one answer, but at least one.
+ */
+static int64_t
+first_seq(const char *channel_id, double before, uint32_t limit)
+{
+	struct db_stmt	*s;
+	int64_t		 seq = 0, bytes = 0;
+
+	s = db_query(keeper_db(), "SELECT seq, "
+	    "length(CAST(content AS BLOB)) FROM message "
+	    "WHERE channel_id = ?1 AND (?2 <= 0 OR created_at < ?2) "
+	    "ORDER BY seq DESC LIMIT ?3", "sdu", channel_id, before, limit);
+	while (s != NULL && db_step(s) == 1) {
+		bytes += db_int(s, 1);
+		if (seq != 0 && bytes > HISTORY_BYTES)
+			break;
+		seq = db_int(s, 0);
+	}
+	db_end(s);
+	return seq;
+}
+
 /* The newest ones, told oldest first. */
 int
 h_chat_history(struct peer *p, struct msg *m)
@@ -123,10 +148,10 @@ h_chat_history(struct peer *p, struct msg *m)
 		limit = HISTORY_DEFAULT;
 	if (limit > HISTORY_MAX)
 		limit = HISTORY_MAX;
-	s = db_query(keeper_db(), "SELECT * FROM (SELECT " MESSAGE_COLS
-	    " FROM message WHERE channel_id = ?1 AND (?2 <= 0 OR "
-	    "created_at < ?2) ORDER BY seq DESC LIMIT ?3) ORDER BY seq", "sdu",
-	    in->channel_id, in->before, limit);
+	s = db_query(keeper_db(), "SELECT " MESSAGE_COLS " FROM message "
+	    "WHERE channel_id = ?1 AND seq >= ?3 AND (?2 <= 0 OR "
+	    "created_at < ?2) ORDER BY seq LIMIT ?4", "sdqu", in->channel_id,
+	    in->before, first_seq(in->channel_id, in->before, limit), limit);
 	jbuf_init(&jb, JSON_MAX);
 	while (s != NULL && (rc = db_step(s)) == 1) {
 		message_from_row(s, &msg);
