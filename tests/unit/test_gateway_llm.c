@@ -346,8 +346,8 @@ test_long_history(void **state)
 	static const char msg[] = "{\"content\":\"0123456789012345678901234567"
 	    "8901234567890123456789012345678901234567890123456789\","
 	    "\"role\":\"user\"},";
-	static const char last[] = "{\"role\":\"tool\",\"tool_call_id\":\"x\","
-	    "\"content\":\"here\"}],\"model\":\"a\"}";
+	static const char last[] = "{\"role\":\"tool\",\"tool_call_id\":"
+	    "\"x\",\"content\":\"here\"}],\"model\":\"a\"}";
 	char *body;
 	size_t len = 0, n = sizeof(msg) - 1;
 	int i;
@@ -418,6 +418,46 @@ test_big_body(void **state)
 	free(body);
 }
 
+/* Over the budget the older body is read on and the younger one waits. */
+static void
+test_budget(void **state)
+{
+	static char text[400000];
+	struct client a, b;
+	char first[512];
+	size_t n;
+
+	(void)state;
+	gw_budget()->limit = 100000;
+	memset(text, ' ', sizeof(text));
+	n = (size_t)snprintf(first, sizeof(first), LLM "Host: a\r\n"
+	    "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+	    sizeof(text) + strlen(PLAIN));
+	client_open(&a);
+	client_send(&a, first, n);
+	client_send(&a, text, 90000);
+	client_open(&b);
+	client_send(&b, first, n);
+	/* no more than the kernel takes from us */
+	client_send(&b, text, 60000);
+	for (n = 0; n < 50; n++)
+		world_step();
+	/* of the younger one no more than was on its way */
+	assert_true(gw_budget()->bytes >= 100000);
+	assert_true(gw_budget()->bytes < 90000 + 30000);
+	client_send(&a, text, sizeof(text) - 90000);
+	client_send(&a, PLAIN, strlen(PLAIN));
+	/* the older one is through: the younger one goes on */
+	assert_true(until(w.opens == 1));
+	client_send(&b, text, sizeof(text) - 60000);
+	client_send(&b, PLAIN, strlen(PLAIN));
+	assert_true(until(w.opens == 2));
+	assert_true(until(gw_budget()->bytes == 0));
+	client_close(&a);
+	client_close(&b);
+	assert_true(until(w.cancels == 2));
+}
+
 /* A slow reader: no more credit than it reads. */
 static void
 test_slow_reader(void **state)
@@ -481,7 +521,8 @@ main(void)
 		T(test_plain), T(test_stream), T(test_refusals), T(test_cap),
 		T(test_upstream_dies), T(test_client_leaves),
 		T(test_provider_errors), T(test_bad_head), T(test_tools),
-		T(test_long_history), T(test_big_body), T(test_slow_reader), T(test_trace_away),
+		T(test_long_history), T(test_big_body), T(test_budget),
+		T(test_slow_reader), T(test_trace_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,9 @@ struct llm_call;
 #define GW_CALLS_AGENT	16		/* its LLM calls at one time */
 #define GW_TURNS_AGENT	1000		/* its open turns */
 #define GW_TOOLS_AGENT	16		/* turns whose tool calls we remember */
+#define GW_REQUESTS_S	500		/* its requests a second */
 #define GW_REPLIES_S	100		/* its bridge replies a second */
+#define GW_EVENTS_S	100		/* its own trace events a second */
 #define GW_REPLY_MAX	(256 * 1024)	/* bytes of a bridge reply */
 #define GW_DELTA_MAX	(64 * 1024)	/* of a delta's content */
 #define GW_TURN_MAX	(1024 * 1024)	/* of all deltas of an attempt */
@@ -111,7 +113,9 @@ struct agent {
 	unsigned int	 nextkey;
 	struct route_list routes;
 	unsigned int	 nroutes;
+	struct rate	 requests;
 	struct rate	 replies;
+	struct rate	 events_in;
 	struct rate	 hellos;
 	struct rate	 failures;	/* of authentication */
 	struct rate	 thefts;	/* that reach the traces */

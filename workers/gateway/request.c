@@ -143,6 +143,12 @@ greq_head(struct httpd_req *req, void *arg)
 		greq_error(g, 503, "agentd is starting");
 		return;
 	}
+	/* All agents share this process: none may keep it busy alone. */
+	if (!rate_take(&a->requests, GW_REQUESTS_S)) {
+		greq_error(g, 429, "more than %d requests a second",
+		    GW_REQUESTS_S);
+		return;
+	}
 	if (a->state != AGENT_RUNNING && a->state != AGENT_DEPLOYING) {
 		greq_error(g, 409, "agent %s is stopped", a->slug);
 		return;

@@ -58,6 +58,11 @@ ask_trace(struct greq *g, struct m_trace_event *e, const char *payload,
 void
 tracein_post(struct greq *g)
 {
+	if (!rate_take(&g->agent->events_in, GW_EVENTS_S)) {
+		greq_error(g, 429, "more than %d events a second",
+		    GW_EVENTS_S);
+		return;
+	}
 	greq_collect(g, post_body);
 }
 
