@@ -6,6 +6,7 @@ noinst_LIBRARIES += libhttp.a libjson.a
 libhttp_a_SOURCES = common/http.h common/http_head.c common/http_url.c \
 	common/http_chunk.c common/httpc.c common/httpc.h common/sse.c \
 	common/sse.h common/jbuf.c common/jbuf.h common/jscan.c \
+	common/jscan_key.c common/jscan_int.h \
 	common/jiter.c common/jscan.h common/httpd.c common/httpd.h \
 	common/httpd_int.h common/httpd_conn.c common/httpd_body.c \
 	common/httpd_reply.c common/httpd_req.c common/httpd_route.c \
@@ -50,7 +51,7 @@ tests_fuzz_fuzz_sse_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
 tests_fuzz_fuzz_sse_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_sse_LDADD = $(BSD_LIBS)
 tests_fuzz_fuzz_jscan_SOURCES = tests/fuzz/fuzz_jscan.c common/jscan.c \
-	common/jiter.c
+	common/jscan_key.c common/jiter.c
 tests_fuzz_fuzz_jscan_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
 tests_fuzz_fuzz_jscan_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_jscan_LDADD = $(BSD_LIBS)

@@ -7,36 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jscan.h"
-
-enum {
-	J_VALUE,	/* a value must come */
-	J_VALUE_OR_END,	/* after '[' */
-	J_KEY,		/* after ',' in an object */
-	J_KEY_OR_END,	/* after '{' */
-	J_COLON,
-	J_AFTER,	/* after a value inside a container */
-	J_TOP_END,	/* only blanks from here on */
-	J_STRING, J_ESCAPE, J_HEX, J_UTF8, J_LITERAL,
-	/* numbers: those that may end here come last */
-	J_MINUS, J_DOT, J_E, J_ESIGN,
-	J_ZERO, J_INT, J_FRAC, J_EXP,
-	J_BROKEN
-};
-
-struct jscan_key {
-	uint32_t	hash;
-	uint32_t	off;	/* into text */
-	uint32_t	len;
-};
-
-static int
-fail(struct jscan *s, const char *why)
-{
-	s->state = J_BROKEN;
-	s->why = why;
-	return (-1);
-}
+#include "jscan_int.h"
 
 void
 jscan_init(struct jscan *s, unsigned maxdepth, unsigned flags, jscan_cb *cb,
@@ -69,110 +40,6 @@ in_array(const struct jscan *s)
 	return ((s->stack[d / 64] >> (d % 64)) & 1);
 }
 
-/* Room for one more byte of kept text. */
-static int
-key_room(struct jscan *s)
-{
-	size_t size;
-	char *p;
-
-	if (s->textlen < s->textsize)
-		return (0);
-	size = s->textsize == 0 ? 256 : s->textsize * 2;
-	if ((p = recallocarray(s->text, s->textsize, size, 1)) == NULL)
-		return (fail(s, "out of memory"));
-	s->text = p;
-	s->textsize = size;
-	return (0);
-}
-
-static int
-key_byte(struct jscan *s, unsigned char c)
-{
-	if (s->textlen - s->keystart >= JSCAN_MAX_KEY)
-		return (fail(s, "key too long"));
-	if (key_room(s) == -1)
-		return (-1);
-	s->text[s->textlen++] = (char)c;
-	return (0);
-}
-
-static int
-key_point(struct jscan *s, uint32_t c)
-{
-	int r = 0;
-
-	if (c == 0)
-		return (fail(s, "NUL in key"));
-	if (c < 0x80)
-		return (key_byte(s, (unsigned char)c));
-	if (c < 0x800)
-		r |= key_byte(s, (unsigned char)(0xc0 | (c >> 6)));
-	else {
-		if (c < 0x10000)
-			r |= key_byte(s, (unsigned char)(0xe0 | (c >> 12)));
-		else {
-			r |= key_byte(s, (unsigned char)(0xf0 | (c >> 18)));
-			r |= key_byte(s,
-			    (unsigned char)(0x80 | ((c >> 12) & 0x3f)));
-		}
-		r |= key_byte(s, (unsigned char)(0x80 | ((c >> 6) & 0x3f)));
-	}
-	r |= key_byte(s, (unsigned char)(0x80 | (c & 0x3f)));
-	return (r);
-}
-
-static uint32_t
-hash(const char *p, size_t len)
-{
-	uint32_t h = 2166136261U;
-
-	while (len-- > 0)
-		h = (h ^ (unsigned char)*p++) * 16777619U;
-	return (h);
-}
-
-/* A compared key is complete: refuse a second one, remember the first. */
-static int
-key_end(struct jscan *s)
-{
-	struct jscan_key *k, *n;
-	size_t len = s->textlen - s->keystart;
-	uint32_t h;
-	unsigned i;
-
-	if (s->hi != 0)
-		return (fail(s, "lone surrogate in key"));
-	if (s->nkeys == JSCAN_MAX_KEYS)
-		return (fail(s, "too many keys"));
-	if (s->nkeys == s->keysize) {
-		i = s->keysize == 0 ? 16 : s->keysize * 2;
-		n = recallocarray(s->keys, s->keysize, i, sizeof(*n));
-		if (n == NULL)
-			return (fail(s, "out of memory"));
-		s->keys = n;
-		s->keysize = i;
-	}
-	/* The NUL; an empty key may not even have made the buffer yet. */
-	if (key_room(s) == -1)
-		return (-1);
-	h = hash(s->text + s->keystart, len);
-	for (i = s->level[s->depth]; i < s->nkeys; i++) {
-		k = &s->keys[i];
-		if (k->hash == h && k->len == len &&
-		    memcmp(s->text + k->off, s->text + s->keystart, len) == 0)
-			return (fail(s, "duplicate key"));
-	}
-	s->text[s->textlen++] = '\0';
-	if (s->depth == 1)
-		s->topkey = s->nkeys;
-	k = &s->keys[s->nkeys++];
-	k->hash = h;
-	k->off = (uint32_t)s->keystart;
-	k->len = (uint32_t)len;
-	return (0);
-}
-
 /* A value ended just before offset off. */
 static int
 value_end(struct jscan *s, uint64_t off)
@@ -187,7 +54,7 @@ value_end(struct jscan *s, uint64_t off)
 	s->m.keylen = k->len;
 	s->m.val_len = off - s->m.val_off;
 	if (s->cb(s->arg, &s->m) != 0)
-		return (fail(s, "stopped by the caller"));
+		return (jscan_fail(s, "stopped by the caller"));
 	return (0);
 }
 
@@ -197,7 +64,7 @@ open_container(struct jscan *s, bool array)
 	uint64_t bit;
 
 	if (s->depth == s->maxdepth)
-		return (fail(s, "nested too deeply"));
+		return (jscan_fail(s, "nested too deeply"));
 	bit = (uint64_t)1 << (s->depth % 64);
 	if (array)
 		s->stack[s->depth / 64] |= bit;
@@ -214,7 +81,7 @@ close_container(struct jscan *s, bool array)
 	const struct jscan_key *k;
 
 	if (in_array(s) != array)
-		return (fail(s, "mismatched bracket"));
+		return (jscan_fail(s, "mismatched bracket"));
 	s->nkeys = s->level[s->depth--];
 	s->textlen = 0;
 	if (s->nkeys > 0) {
@@ -244,7 +111,7 @@ value_byte(struct jscan *s, unsigned char c)
 	enum jtype type = JT_NUMBER;
 
 	if (s->depth == 0 && c != '{' && !(s->flags & JSCAN_ANY_TOP))
-		return (fail(s, "not a JSON object"));
+		return (jscan_fail(s, "not a JSON object"));
 	if (top)
 		s->m.val_off = s->off;
 	s->numlen = 0;
@@ -281,7 +148,7 @@ value_byte(struct jscan *s, unsigned char c)
 		break;
 	default:
 		if (c < '1' || c > '9')
-			return (fail(s, "a value was expected"));
+			return (jscan_fail(s, "a value was expected"));
 		s->state = J_INT;
 	}
 	if (top)
@@ -296,16 +163,16 @@ string_byte(struct jscan *s, unsigned char c)
 		if (!s->key)
 			return (value_end(s, s->off + 1));
 		s->state = J_COLON;
-		return (s->keep ? key_end(s) : 0);
+		return (s->keep ? jscan_key_end(s) : 0);
 	}
 	if (c == '\\') {
 		s->state = J_ESCAPE;
 		return (0);
 	}
 	if (s->hi != 0 && s->keep)
-		return (fail(s, "lone surrogate in key"));
+		return (jscan_fail(s, "lone surrogate in key"));
 	if (c < 0x20)
-		return (fail(s, "control byte in string"));
+		return (jscan_fail(s, "control byte in string"));
 	if (c >= 0x80) {
 		s->utflo = 0x80;
 		s->utfhi = 0xbf;
@@ -316,7 +183,7 @@ string_byte(struct jscan *s, unsigned char c)
 		else if (c >= 0xf0 && c <= 0xf4)
 			s->utfleft = 3;
 		else
-			return (fail(s, "not UTF-8"));
+			return (jscan_fail(s, "not UTF-8"));
 		if (c == 0xe0)
 			s->utflo = 0xa0;
 		else if (c == 0xed)
@@ -327,19 +194,19 @@ string_byte(struct jscan *s, unsigned char c)
 			s->utfhi = 0x8f;
 		s->state = J_UTF8;
 	}
-	return (s->keep ? key_byte(s, c) : 0);
+	return (s->keep ? jscan_key_byte(s, c) : 0);
 }
 
 static int
 utf8_byte(struct jscan *s, unsigned char c)
 {
 	if (c < s->utflo || c > s->utfhi)
-		return (fail(s, "not UTF-8"));
+		return (jscan_fail(s, "not UTF-8"));
 	s->utflo = 0x80;
 	s->utfhi = 0xbf;
 	if (--s->utfleft == 0)
 		s->state = J_STRING;
-	return (s->keep ? key_byte(s, c) : 0);
+	return (s->keep ? jscan_key_byte(s, c) : 0);
 }
 
 static int
@@ -356,12 +223,12 @@ escape_byte(struct jscan *s, unsigned char c)
 		return (0);
 	}
 	if (c == '\0' || (p = strchr(from, c)) == NULL)
-		return (fail(s, "bad escape"));
+		return (jscan_fail(s, "bad escape"));
 	if (!s->keep)
 		return (0);
 	if (s->hi != 0)
-		return (fail(s, "lone surrogate in key"));
-	return (key_byte(s, (unsigned char)to[p - from]));
+		return (jscan_fail(s, "lone surrogate in key"));
+	return (jscan_key_byte(s, (unsigned char)to[p - from]));
 }
 
 static int
@@ -374,7 +241,7 @@ hex_byte(struct jscan *s, unsigned char c)
 	else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
 		v = (uint32_t)(c | 0x20) - 'a' + 10;
 	else
-		return (fail(s, "bad escape"));
+		return (jscan_fail(s, "bad escape"));
 	s->hex = s->hex * 16 + v;
 	if (--s->hexleft > 0)
 		return (0);
@@ -384,18 +251,18 @@ hex_byte(struct jscan *s, unsigned char c)
 	v = s->hex;
 	if (s->hi != 0) {
 		if (v < 0xdc00 || v > 0xdfff)
-			return (fail(s, "lone surrogate in key"));
+			return (jscan_fail(s, "lone surrogate in key"));
 		v = 0x10000 + ((s->hi - 0xd800) << 10) + (v - 0xdc00);
 		s->hi = 0;
-		return (key_point(s, v));
+		return (jscan_key_point(s, v));
 	}
 	if (v >= 0xdc00 && v <= 0xdfff)
-		return (fail(s, "lone surrogate in key"));
+		return (jscan_fail(s, "lone surrogate in key"));
 	if (v >= 0xd800 && v <= 0xdbff) {
 		s->hi = v;
 		return (0);
 	}
-	return (key_point(s, v));
+	return (jscan_key_point(s, v));
 }
 
 /* Next state of a number, or -1 when the byte does not belong to it. */
@@ -447,12 +314,12 @@ blank_or_punct(struct jscan *s, unsigned char c)
 		/* FALLTHROUGH */
 	case J_KEY:
 		if (c != '"')
-			return (fail(s, "a key was expected"));
+			return (jscan_fail(s, "a key was expected"));
 		start_string(s, true);
 		return (0);
 	case J_COLON:
 		if (c != ':')
-			return (fail(s, "a colon was expected"));
+			return (jscan_fail(s, "a colon was expected"));
 		s->state = J_VALUE;
 		return (0);
 	case J_AFTER:
@@ -462,9 +329,9 @@ blank_or_punct(struct jscan *s, unsigned char c)
 		}
 		if (c == ']' || c == '}')
 			return (close_container(s, c == ']'));
-		return (fail(s, "a comma or bracket was expected"));
+		return (jscan_fail(s, "a comma or bracket was expected"));
 	default:
-		return (fail(s, "text after the value"));
+		return (jscan_fail(s, "text after the value"));
 	}
 }
 
@@ -485,7 +352,7 @@ step(struct jscan *s, unsigned char c)
 		return (utf8_byte(s, c));
 	case J_LITERAL:
 		if (c != (unsigned char)*s->lit)
-			return (fail(s, "bad literal"));
+			return (jscan_fail(s, "bad literal"));
 		return (*++s->lit == '\0' ? value_end(s, s->off + 1) : 0);
 	case J_BROKEN:
 		return (-1);
@@ -495,11 +362,11 @@ step(struct jscan *s, unsigned char c)
 	if ((next = number_next(s->state, c)) != -1) {
 		s->state = next;
 		if (++s->numlen >= JSCAN_MAX_NUMBER)
-			return (fail(s, "number too long"));
+			return (jscan_fail(s, "number too long"));
 		return (0);
 	}
 	if (s->state < J_ZERO)
-		return (fail(s, "bad number"));
+		return (jscan_fail(s, "bad number"));
 	return (value_end(s, s->off) == -1 ? -1 : 1);
 }
 
@@ -538,7 +405,7 @@ jscan_end(struct jscan *s)
 	if (s->state == J_BROKEN)
 		return (-1);
 	if (s->state != J_TOP_END)
-		return (fail(s, "text ends too early"));
+		return (jscan_fail(s, "text ends too early"));
 	return (0);
 }
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: ISC
 pkglibexec_PROGRAMS += agentd-front
 front_table = workers/front/front.h workers/front/routes.c \
-	workers/front/fields.c workers/front/guard.c workers/front/openapi.c
+	workers/front/fields.c workers/front/fields.h \
+	workers/front/values.c workers/front/guard.c workers/front/openapi.c
 agentd_front_SOURCES = $(front_table) workers/front/main.c \
 	workers/front/auth.c workers/front/call.c workers/front/answer.c \
 	workers/front/upload.c workers/front/local.c

@@ -52,6 +52,7 @@ if FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_llm
 tests_fuzz_fuzz_llm_SOURCES = tests/fuzz/fuzz_llm.c \
 	workers/gateway/llmreq.c workers/gateway/tap.c common/jscan.c \
+	common/jscan_key.c \
 	common/jiter.c common/jbuf.c common/sse.c
 tests_fuzz_fuzz_llm_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/workers/gateway
 tests_fuzz_fuzz_llm_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
