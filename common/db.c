@@ -36,7 +36,7 @@ struct db {
 	sqlite3		*sql;
 	char		*name;
 	bool		 tx;
-	bool		 failed;	/* of the transaction: it cannot commit */
+	int		 failed;	/* errno of the transaction's first error */
 	uint64_t	 clock;
 	struct db_stmt	 stmts[STMT_MAX];
 };
@@ -80,9 +80,9 @@ db_fail(struct db *db, int rc, const char *what)
 	n = sp != NULL && sp - what < 60 ? (int)(sp - what) : 60;
 	log_warnx("%s: %.*s: %s (%d)", db->name, n, what,
 	    db->sql != NULL ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc), rc);
-	if (db->tx)
-		db->failed = true;
 	errno = db_errno(rc);
+	if (db->tx && db->failed == 0)
+		db->failed = errno;
 	return -1;
 }
 
@@ -235,18 +235,22 @@ db_begin(struct db *db)
 	if (db_run(db, "BEGIN IMMEDIATE") == -1)
 		return -1;
 	db->tx = true;
-	db->failed = false;
+	db->failed = 0;
 	return 0;
 }
 
 int
 db_commit(struct db *db)
 {
+	int	 saved;
+
 	if (!db->tx)
 		fatalx("%s: commit without a transaction", db->name);
-	if (db->failed || db_run(db, "COMMIT") == -1) {
+	if (db->failed != 0 || db_run(db, "COMMIT") == -1) {
+		/* Which it was decides what the caller can still do. */
+		saved = db->failed;
 		db_rollback(db);
-		errno = EIO;
+		errno = saved;
 		return -1;
 	}
 	db->tx = false;
@@ -258,7 +262,8 @@ db_rollback(struct db *db)
 {
 	if (!db->tx)
 		return;
-	db->tx = db->failed = false;
+	db->tx = false;
+	db->failed = 0;
 	/* SQLite may have rolled back itself, on a full disk for one. */
 	if (!sqlite3_get_autocommit(db->sql))
 		(void)db_run(db, "ROLLBACK");
@@ -278,8 +283,8 @@ db_prepare(struct db *db, const char *sql)
 	size_t		 i;
 	int		 rc;
 
-	if (db->tx && db->failed) {
-		errno = EIO;
+	if (db->tx && db->failed != 0) {
+		errno = db->failed;
 		return NULL;
 	}
 	for (i = 0; i < STMT_MAX; i++) {

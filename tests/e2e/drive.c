@@ -158,8 +158,11 @@ on_closed(void *arg, uint32_t type, const char *why)
 	exit(0);
 }
 
+static void	on_drained(void *);
+
 static const struct chan_ops chan_ops = {
 	.check = on_check, .frame = on_frame, .closed = on_closed,
+	.drained = on_drained,
 };
 
 /* ---- in ---- */
@@ -336,17 +339,37 @@ on_line(const char *text)
 	json_object_put(line);
 }
 
+/* Is a queue over half full?  on_drained() goes on then. */
+static bool
+is_high(void)
+{
+	size_t i;
+
+	for (i = 0; i < PROC_MAX; i++)
+		if (d.chans[i] != NULL &&
+		    chan_queued(d.chans[i]) > CHAN_QUEUE_MAX / 2)
+			return true;
+	return false;
+}
+
 static void
 on_input(struct bufferevent *bev, void *arg)
 {
 	char *line;
 
 	(void)arg;
-	while ((line = evbuffer_readln(bufferevent_get_input(bev), NULL,
-	    EVBUFFER_EOL_LF)) != NULL) {
+	while (!is_high() && (line = evbuffer_readln(bufferevent_get_input(
+	    bev), NULL, EVBUFFER_EOL_LF)) != NULL) {
 		on_line(line);
 		free(line);
 	}
+}
+
+static void
+on_drained(void *arg)
+{
+	(void)arg;
+	on_input(d.in, NULL);
 }
 
 /* The test is over: so is the worker. */

@@ -61,7 +61,11 @@ store_waiting(void)
 int
 store_add(struct tev *e)
 {
-	if (st.bytes + e->size > TRACE_QUEUE) {
+	/* The last quarter is keeper's: agents cannot crowd out its events. */
+	size_t room = e->from == PROC_KEEPER ? TRACE_QUEUE :
+	    TRACE_QUEUE / 4 * 3;
+
+	if (st.bytes + e->size > room) {
 		tev_free(e);
 		errno = ENOBUFS;
 		return -1;
