@@ -79,7 +79,7 @@ push(const struct agent *a)
 	struct m_agent_id m = { .agent_id = a->id };
 	int fd;
 
-	if (ag.gateway->state != WS_RUNNING)
+	if (!worker_is_up(ag.gateway))
 		return;
 	if ((fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 0)) == -1 ||
 	    peer_send_fd(ag.gateway->peer, MSG_GW_LISTEN, &m, fd) == -1)
@@ -92,7 +92,7 @@ withdraw(const struct agent *a)
 {
 	struct m_agent_id m = { .agent_id = a->id };
 
-	if (ag.gateway->state == WS_RUNNING &&
+	if (worker_is_up(ag.gateway) &&
 	    peer_send(ag.gateway->peer, MSG_GW_UNLISTEN, &m) == -1)
 		worker_kill(ag.gateway, "cannot withdraw a listener: %s",
 		    strerror(errno));

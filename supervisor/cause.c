@@ -120,17 +120,15 @@ seccomp_text(char *out, size_t size, pid_t pid)
 void
 cause_text(char *out, size_t size, pid_t pid, int status, const char *killed)
 {
-	int sig;
+	int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-	if (WIFEXITED(status)) {
-		snprintf(out, size, "exit %d", WEXITSTATUS(status));
-		return;
-	}
-	sig = WTERMSIG(status);
-	if (sig == SIGSYS)
-		seccomp_text(out, size, pid);
-	else if (sig == SIGKILL && killed[0] != '\0')
+	/* It may see the end of its channel before our signal, and exit. */
+	if (killed[0] != '\0' && (sig == 0 || sig == SIGKILL))
 		snprintf(out, size, "killed by agentd: %s", killed);
+	else if (sig == 0)
+		snprintf(out, size, "exit %d", WEXITSTATUS(status));
+	else if (sig == SIGSYS)
+		seccomp_text(out, size, pid);
 	else
 		snprintf(out, size, "signal %d (%s)", sig, strsignal(sig));
 }

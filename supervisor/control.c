@@ -98,8 +98,7 @@ set_level(struct worker *w, enum log_level level)
 
 	/* One that is down gets it with its CONF. */
 	w->level = level;
-	if (w->state == WS_RUNNING &&
-	    peer_send(w->peer, MSG_LOG_LEVEL, &l) == -1)
+	if (worker_is_up(w) && peer_send(w->peer, MSG_LOG_LEVEL, &l) == -1)
 		log_warn("log level of %s", proc_name(w->proc));
 }
 

@@ -68,3 +68,9 @@ tests_fuzz_fuzz_conf_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
 tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_conf_LDADD = libcommon.a $(YAML_LIBS) $(BSD_LIBS)
 endif
+
+# Takes the place of a worker in tests/e2e/test_rogue.py.
+noinst_PROGRAMS += tests/hostile/rogue
+tests_hostile_rogue_SOURCES = tests/hostile/rogue.c
+tests_hostile_rogue_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
+tests_hostile_rogue_LDADD = $(WORKER_LIBS)

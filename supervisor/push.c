@@ -202,7 +202,7 @@ push_reload(struct super *s)
 	for (p = PROC_SUPER + 1; p < PROC_MAX; p++) {
 		w = &s->worker[p];
 		w->level = (enum log_level)s->conf->log_level;
-		if (w->state == WS_RUNNING || w->state == WS_STARTING)
+		if (peer_is_up(w->peer))
 			push_conf(s, w, false);
 	}
 }
@@ -212,7 +212,7 @@ push_listener(struct super *s, const char *role)
 {
 	struct worker *w = &s->worker[PROC_FRONT];
 
-	if (w->state == WS_RUNNING || w->state == WS_STARTING)
+	if (peer_is_up(w->peer))
 		send_listener(w, role);
 }
 
@@ -240,8 +240,7 @@ push_edges(struct super *s, struct worker *w)
 
 	for (p = PROC_SUPER + 1; p < PROC_MAX; p++) {
 		o = &s->worker[p];
-		if (o != w && o->state == WS_RUNNING &&
-		    msg_edge(w->proc, p))
+		if (o != w && worker_is_up(o) && msg_edge(w->proc, p))
 			connect_pair(w, o);
 	}
 }

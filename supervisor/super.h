@@ -68,6 +68,8 @@ struct super {
 
 /* Takes the struct, which must live on; starts all that are wanted. */
 void	workers_start(struct super *);
+/* Can it be told something?  One that is dying or killed cannot. */
+bool	worker_is_up(const struct worker *);
 /* READY has come with this generation. */
 void	worker_ready(struct worker *, uint32_t generation);
 /* Kills it for a reason that its cause will show; it is started again. */

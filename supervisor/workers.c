@@ -66,6 +66,12 @@ worker_state_name(enum worker_state s)
 	return state_names[s];
 }
 
+bool
+worker_is_up(const struct worker *w)
+{
+	return w->state == WS_RUNNING && peer_is_up(w->peer);
+}
+
 static void
 set_timer(struct worker *w, uint32_t ms)
 {
@@ -168,6 +174,8 @@ worker_kill(struct worker *w, const char *fmt, ...)
 	}
 	if (kill(w->pid, SIGKILL) == -1)
 		log_warn("kill worker %s", proc_name(w->proc));
+	/* What it has sent already is not acted upon any more. */
+	peer_detach(w->peer);
 }
 
 static void

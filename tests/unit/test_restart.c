@@ -84,6 +84,9 @@ test_cause(void **state)
 	assert_string_equal(out, "signal 9 (Killed)");
 	cause_text(out, sizeof(out), 1, SIGKILL, "not ready after 60 s");
 	assert_string_equal(out, "killed by agentd: not ready after 60 s");
+	/* It saw the end of its channel first. */
+	cause_text(out, sizeof(out), 1, 1 << 8, "not ready after 60 s");
+	assert_string_equal(out, "killed by agentd: not ready after 60 s");
 	/* It was faster than our signal. */
 	cause_text(out, sizeof(out), 1, SIGSEGV | 0x80, "not ready");
 	assert_string_equal(out, "signal 11 (Segmentation fault)");
