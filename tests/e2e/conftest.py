@@ -50,8 +50,7 @@ def service(build, incus, images):
     daemon.start()
     try:
         for name in ("pi", "openclaw"):
-            daemon.ctl("image", "import", f"taos-{name}-base",
-                       images.path(name), timeout=300)
+            daemon.import_image(f"taos-{name}-base", images.path(name))
         yield daemon
     finally:
         daemon.stop()

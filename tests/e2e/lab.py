@@ -355,6 +355,13 @@ incus:
         assert s["status"] == "success", s
         return Agent(self, slug)
 
+    def import_image(self, alias, path):
+        with open(path, "rb") as f:
+            r = self.call("PUT", f"/api/images/{alias}", f.read(),
+                          {"Content-Type": "application/octet-stream"},
+                          timeout=300)
+        assert r.status == 201, r.body
+
     def add_provider(self, name, mock):
         body = {"name": name, "type": "openai", "url": mock.url,
                 "api_key": mock.key, "models": [f"{name}-model"],

@@ -256,7 +256,7 @@ def dull_images(service):
             path = f"{d}/{name}.tar.zst"
             subprocess.run(["tar", "-C", root, "--zstd", "-cf", path,
                             "metadata.yaml", "rootfs"], check=True)
-            service.ctl("image", "import", f"taos-{name}-base", path)
+            service.import_image(f"taos-{name}-base", path)
             out[name] = path
         yield out
 

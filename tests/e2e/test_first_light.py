@@ -112,7 +112,9 @@ def test_tokens_stream(service, pi):
     thread.join(15)
     kinds = [k for k, _ in seen]
     assert kinds.count("message_delta") >= 3
-    assert kinds.index("message_delta") < kinds.index("message_state")
+    done = next(i for i, (k, d) in enumerate(seen)
+                if k == "message_state" and d["state"] == "complete")
+    assert kinds.index("message_delta") < done
     assert "".join(d["delta"] for k, d in seen
                    if k == "message_delta").endswith(answer["content"])
     conn.close()

@@ -199,8 +199,7 @@ def test_supervisor_dies_and_everything_comes_back(build, incus, images):
     daemon = Agentd(build, incus, "agentd-crash-test")
     try:
         daemon.start()
-        daemon.ctl("image", "import", "taos-pi-base", images.path("pi"),
-                   timeout=300)
+        daemon.import_image("taos-pi-base", images.path("pi"))
         agent = daemon.deploy("pi")
         agent.answer(agent.say("before"))
         workers = daemon.pids().values()
