@@ -151,33 +151,47 @@ leave(struct chan *c)
 	return true;
 }
 
-int
-chan_send(struct chan *c, uint32_t type, uint64_t id, uint16_t flags,
-    const void *payload, int fd)
+static int
+close_fail(int fd)
+{
+	int saved = errno;
+
+	if (fd != -1)
+		close(fd);
+	errno = saved;
+	return -1;
+}
+
+/* A frame with its header, the payload still to be filled in; NULL: full. */
+static struct frame *
+frame_new(struct chan *c, uint32_t type, uint64_t id, uint16_t flags,
+    size_t len, int fd)
 {
 	struct chan_hdr h;
 	struct frame *f;
-	ssize_t len;
 
-	if ((len = msg_encoded_size(type, payload)) == -1)
-		goto fail;
-	if (c->queued + (size_t)len + sizeof(h) > CHAN_QUEUE_MAX) {
+	if (c->queued + len + sizeof(h) > CHAN_QUEUE_MAX) {
 		errno = ENOBUFS;
-		goto fail;
+		return NULL;
 	}
-	if ((f = malloc(sizeof(*f) + sizeof(h) + (size_t)len)) == NULL)
-		goto fail;
+	if ((f = malloc(sizeof(*f) + sizeof(h) + len)) == NULL)
+		return NULL;
 	memset(&h, 0, sizeof(h));
 	h.len = (uint32_t)len;
 	h.type = (uint16_t)type;
 	h.flags = (uint16_t)(flags | (fd != -1 ? CHAN_F_FD : 0));
 	h.id = id;
-	f->len = sizeof(h) + (size_t)len;
+	f->len = sizeof(h) + len;
 	f->off = 0;
 	f->fd = fd;
 	f->secret = (msg_desc(type)->flags & M_SECRET) != 0;
 	memcpy(f->data, &h, sizeof(h));
-	msg_encode(type, payload, f->data + sizeof(h));
+	return f;
+}
+
+static void
+enqueue(struct chan *c, struct frame *f)
+{
 	/* Frames of one turn of the loop leave in one system call. */
 	if (TAILQ_EMPTY(&c->queue))
 		event_active(c->fev, EV_TIMEOUT, 0);
@@ -186,15 +200,35 @@ chan_send(struct chan *c, uint32_t type, uint64_t id, uint16_t flags,
 	/* Who streams stops at half and leaves the rest to others. */
 	if (c->queued > CHAN_QUEUE_MAX / 2)
 		c->full = true;
-	return 0;
-fail:
-	if (fd != -1) {
-		int saved = errno;
+}
 
-		close(fd);
-		errno = saved;
-	}
-	return -1;
+int
+chan_send(struct chan *c, uint32_t type, uint64_t id, uint16_t flags,
+    const void *payload, int fd)
+{
+	struct frame *f;
+	ssize_t len;
+
+	if ((len = msg_encoded_size(type, payload)) == -1 ||
+	    (f = frame_new(c, type, id, flags, (size_t)len, fd)) == NULL)
+		return close_fail(fd);
+	msg_encode(type, payload, f->data + sizeof(struct chan_hdr));
+	enqueue(c, f);
+	return 0;
+}
+
+int
+chan_send_raw(struct chan *c, uint32_t type, uint64_t id, uint16_t flags,
+    const uint8_t *data, size_t len, int fd)
+{
+	struct frame *f;
+
+	if ((f = frame_new(c, type, id, flags, len, fd)) == NULL)
+		return close_fail(fd);
+	if (len > 0)
+		memcpy(f->data + sizeof(struct chan_hdr), data, len);
+	enqueue(c, f);
+	return 0;
 }
 
 size_t

@@ -62,6 +62,9 @@ void		 chan_free(struct chan *);
  */
 int		 chan_send(struct chan *, uint32_t type, uint64_t id,
 		    uint16_t flags, const void *payload, int fd);
+/* The same with a payload that is encoded already. */
+int		 chan_send_raw(struct chan *, uint32_t type, uint64_t id,
+		    uint16_t flags, const uint8_t *, size_t len, int fd);
 size_t		 chan_queued(const struct chan *);
 /* Writes until the queue is empty or the timeout (ms) is over. */
 int		 chan_flush(struct chan *, int);

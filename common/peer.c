@@ -24,6 +24,15 @@
 #include "log.h"
 #include "peer.h"
 
+/* A request that waits for its peer to come back. */
+struct held {
+	uint32_t	 type;
+	int		 fd;
+	int		 timeout_ms;	/* once it is sent */
+	size_t		 len;
+	uint8_t		 data[];	/* the payload, encoded */
+};
+
 struct pending {
 	RB_ENTRY(pending) entry;
 	uint64_t	 id;
@@ -31,6 +40,7 @@ struct pending {
 	void		*arg;
 	struct event	*timer;		/* NULL if it may wait for ever */
 	struct peer	*peer;
+	struct held	*held;		/* NULL once it is sent */
 };
 RB_HEAD(pending_tree, pending);
 
@@ -43,6 +53,7 @@ struct peer {
 	uint64_t		 last_id;
 	struct pending_tree	 pending;
 	size_t			 npending;
+	size_t			 held;		/* bytes, in all requests */
 	int			(*handlers[MSG_MAX])(struct peer *,
 				    struct msg *);
 };
@@ -61,6 +72,7 @@ static int	peer_frame(void *, const struct chan_hdr *, const uint8_t *,
 		    int);
 static void	peer_closed(void *, uint32_t, const char *);
 static void	peer_room(void *);
+static void	release_held(struct peer *);
 
 static const struct chan_ops chan_callbacks = {
 	.check = peer_check,
@@ -100,8 +112,23 @@ peer_free(struct peer *p)
 }
 
 static void
+held_free(struct peer *p, struct pending *q)
+{
+	struct held *h = q->held;
+
+	if (h == NULL)
+		return;
+	if (h->fd != -1)
+		close(h->fd);
+	p->held -= h->len;
+	freezero(h, sizeof(*h) + h->len);
+	q->held = NULL;
+}
+
+static void
 pending_free(struct peer *p, struct pending *q)
 {
+	held_free(p, q);
 	RB_REMOVE(pending_tree, &p->pending, q);
 	p->npending--;
 	if (q->timer != NULL)
@@ -133,6 +160,7 @@ peer_attach(struct peer *p, int fd)
 	}
 	if (p->ops->up != NULL)
 		p->ops->up(p);
+	release_held(p);
 }
 
 void
@@ -258,31 +286,54 @@ request_timeout(evutil_socket_t fd, short what, void *arg)
 	pending_fail(q->peer, q, ETIMEDOUT);
 }
 
-static uint64_t
-request(struct peer *p, uint32_t type, const void *payload, int fd, bool more,
-    int timeout_ms, peer_reply_fn fn, void *arg)
+static void
+arm(struct pending *q, int ms)
 {
-	struct timeval tv = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+
+	if (ms <= 0) {
+		if (q->timer != NULL)
+			(void)evtimer_del(q->timer);
+		return;
+	}
+	if (q->timer == NULL)
+		q->timer = evtimer_new(q->peer->base, request_timeout, q);
+	if (q->timer == NULL || evtimer_add(q->timer, &tv) == -1)
+		fatal("timer");
+}
+
+static struct pending *
+pending_new(struct peer *p, peer_reply_fn fn, void *arg)
+{
 	struct pending *q;
 
 	if (p->npending >= PEER_PENDING_MAX ||
 	    (q = calloc(1, sizeof(*q))) == NULL) {
-		if (fd != -1)
-			close(fd);
 		errno = ENOBUFS;
-		return 0;
+		return NULL;
 	}
 	q->id = ++p->last_id;
 	q->fn = fn;
 	q->arg = arg;
 	q->peer = p;
-	if (timeout_ms > 0) {
-		q->timer = evtimer_new(p->base, request_timeout, q);
-		if (q->timer == NULL || evtimer_add(q->timer, &tv) == -1)
-			fatal("timer");
-	}
 	RB_INSERT(pending_tree, &p->pending, q);
 	p->npending++;
+	return q;
+}
+
+static uint64_t
+request(struct peer *p, uint32_t type, const void *payload, int fd, bool more,
+    int timeout_ms, peer_reply_fn fn, void *arg)
+{
+	struct pending *q;
+
+	if ((q = pending_new(p, fn, arg)) == NULL) {
+		if (fd != -1)
+			close(fd);
+		errno = ENOBUFS;
+		return 0;
+	}
+	arm(q, timeout_ms);
 	if (send_frame(p, type, q->id, more, payload, fd) == -1) {
 		int saved = errno;
 
@@ -314,6 +365,62 @@ peer_request_more(struct peer *p, uint32_t type, const void *payload,
 	return request(p, type, payload, -1, true, timeout_ms, fn, arg);
 }
 
+uint64_t
+peer_request_hold(struct peer *p, uint32_t type, const void *payload, int fd,
+    int timeout_ms, peer_reply_fn fn, void *arg)
+{
+	struct pending *q = NULL;
+	struct held *h = NULL;
+	ssize_t len;
+
+	if (p->chan != NULL)
+		return request(p, type, payload, fd, false, timeout_ms, fn,
+		    arg);
+	if ((len = msg_encoded_size(type, payload)) == -1)
+		goto fail;
+	errno = ENOBUFS;
+	if (p->held + (size_t)len > CHAN_QUEUE_MAX ||
+	    (h = malloc(sizeof(*h) + (size_t)len)) == NULL ||
+	    (q = pending_new(p, fn, arg)) == NULL)
+		goto fail;
+	h->type = type;
+	h->fd = fd;
+	h->timeout_ms = timeout_ms;
+	h->len = (size_t)len;
+	msg_encode(type, payload, h->data);
+	q->held = h;
+	p->held += h->len;
+	arm(q, PEER_HOLD_MS);
+	return q->id;
+fail:
+	free(h);
+	if (fd != -1)
+		close(fd);
+	return 0;
+}
+
+/* The peer is back: sends what waited, in its order. */
+static void
+release_held(struct peer *p)
+{
+	struct pending *q, *next;
+	struct held *h;
+	int fd;
+
+	RB_FOREACH_SAFE(q, pending_tree, &p->pending, next) {
+		if ((h = q->held) == NULL || p->chan == NULL)
+			continue;
+		fd = h->fd;
+		h->fd = -1;
+		/* Too much at once: it times out like any other. */
+		if (chan_send_raw(p->chan, h->type, q->id, 0, h->data, h->len,
+		    fd) == -1)
+			log_warn("held request to %s", proc_name(p->other));
+		arm(q, h->timeout_ms);
+		held_free(p, q);
+	}
+}
+
 void
 peer_forget(struct peer *p, uint64_t id, bool tell)
 {
@@ -322,6 +429,7 @@ peer_forget(struct peer *p, uint64_t id, bool tell)
 
 	if ((q = RB_FIND(pending_tree, &p->pending, &key)) == NULL)
 		return;
+	tell = tell && q->held == NULL;
 	pending_free(p, q);
 	if (tell && p->chan != NULL &&
 	    send_frame(p, MSG_CANCEL, id, false, &none, -1) == -1)

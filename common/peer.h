@@ -52,6 +52,7 @@ struct peer_ops {
 };
 
 #define PEER_PENDING_MAX	16384	/* open requests to one peer */
+#define PEER_HOLD_MS		2000
 
 /* A peer without a connection yet.  Fatal without memory (start-up only). */
 struct peer	*peer_new(struct event_base *, enum proc self,
@@ -100,6 +101,14 @@ uint64_t	peer_request_fd(struct peer *, uint32_t type,
  */
 uint64_t	peer_request_more(struct peer *, uint32_t type,
 		    const void *payload, int timeout_ms, peer_reply_fn,
+		    void *arg);
+/*
+ * peer_request_fd that waits up to PEER_HOLD_MS for a peer that is down: it is
+ * being restarted, and whoever asks need not know.  For requests of people;
+ * not for what is followed by frames of the same id.
+ */
+uint64_t	peer_request_hold(struct peer *, uint32_t type,
+		    const void *payload, int fd, int timeout_ms, peer_reply_fn,
 		    void *arg);
 /* Forgets an open request without a call; tell: sends CANCEL as well. */
 void		peer_forget(struct peer *, uint64_t id, bool tell);

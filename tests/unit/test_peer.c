@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -206,6 +207,54 @@ test_gone(void **state)
 	assert_int_equal(t.bad, 0);
 }
 
+/* A request to a peer that is being restarted waits for it. */
+static void
+test_hold(void **state)
+{
+	struct m_ct_action a = { .verb = "start" };
+	struct m_ct_image image = { .alias = "a", .size = 1 };
+	int p[2], i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		assert_true(peer_request_hold(t.container, MSG_CT_ACTION, &a,
+		    -1, 1000, on_reply, &t) != 0);
+	assert_int_equal(pipe(p), 0);
+	assert_true(peer_request_hold(t.container, MSG_CT_IMAGE_PUT, &image,
+	    p[0], 20, on_reply, &t) != 0);
+	run(30);
+	assert_int_equal(t.replies + t.failed, 0);
+	attach();
+	run(50);
+	assert_int_equal(t.got, 4);
+	assert_int_equal(t.replies, 6);
+	assert_true(t.got_fd != -1);
+	/* Its own time-out counts from when it was sent. */
+	assert_int_equal(t.failed, 1);
+	assert_int_equal(t.error, ETIMEDOUT);
+	close(p[1]);
+}
+
+/* Nobody comes: it fails, and the descriptor is closed. */
+static void
+test_hold_in_vain(void **state)
+{
+	struct m_ct_image image = { .alias = "a", .size = 1 };
+	int p[2];
+
+	(void)state;
+	assert_int_equal(pipe(p), 0);
+	assert_true(peer_request_hold(t.container, MSG_CT_IMAGE_PUT, &image,
+	    p[0], 60000, on_reply, &t) != 0);
+	run(PEER_HOLD_MS + 100);
+	assert_int_equal(t.failed, 1);
+	assert_int_equal(write(p[1], "x", 1), -1);
+	assert_int_equal(errno, EPIPE);
+	close(p[1]);
+	close(t.fds[0]);
+	close(t.fds[1]);
+}
+
 static void
 test_handler_refuses(void **state)
 {
@@ -360,6 +409,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_request, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hold, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hold_in_vain, setup,
+		    teardown),
 		cmocka_unit_test_setup_teardown(test_handler_refuses, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_fd, setup, teardown),
@@ -370,5 +422,6 @@ main(void)
 	};
 
 	log_init("test", LOG_L_ERROR, 0);
+	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

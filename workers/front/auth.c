@@ -140,8 +140,8 @@ ask_token(struct call *c, const char *token)
 
 	m.conn = httpd_req_conn_id(c->req);
 	m.token = token;
-	return (peer_request(c->peer, MSG_AUTH_TOKEN, &m, AUTH_TIMEOUT_MS,
-	    auth_cb, c));
+	return (peer_request_hold(c->peer, MSG_AUTH_TOKEN, &m, -1,
+	    AUTH_TIMEOUT_MS, auth_cb, c));
 }
 
 static uint64_t
@@ -153,7 +153,7 @@ ask_peer(struct call *c)
 	m.conn = httpd_req_conn_id(c->req);
 	if ((fd = fcntl(httpd_req_fd(c->req), F_DUPFD_CLOEXEC, 0)) == -1)
 		return (0);
-	return (peer_request_fd(c->peer, MSG_AUTH_PEER, &m, fd,
+	return (peer_request_hold(c->peer, MSG_AUTH_PEER, &m, fd,
 	    AUTH_TIMEOUT_MS, auth_cb, c));
 }
 

@@ -138,8 +138,8 @@ ask(struct call *c)
 	/* Every message of the API begins with the pass. */
 	a.u.api.pass = call_pass(c, r->to);
 	c->peer = worker_peer(r->to);
-	c->id = peer_request(c->peer, r->msg, &a.u, (int)r->timeout_ms,
-	    answer_frame, c);
+	c->id = peer_request_hold(c->peer, r->msg, &a.u, -1,
+	    (int)r->timeout_ms, answer_frame, c);
 	saved = errno;
 	fields_free(&a);
 	if (c->id == 0)

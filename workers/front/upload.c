@@ -150,7 +150,7 @@ upload_start(struct call *c)
 	m.alias = httpd_req_param(c->req, "alias");
 	m.size = (uint64_t)size;
 	c->peer = worker_peer(PROC_KEEPER);
-	c->id = peer_request_fd(c->peer, MSG_IMAGE_PUT, &m, sv[1],
+	c->id = peer_request_hold(c->peer, MSG_IMAGE_PUT, &m, sv[1],
 	    (int)c->route->timeout_ms, answer_frame, c);
 	if (c->id == 0) {
 		if (errno == EMSGSIZE)

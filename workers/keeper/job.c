@@ -241,6 +241,7 @@ undoing(struct job *j)
 	(void)evtimer_del(j->deadline);
 	(void)evtimer_del(j->patience);
 	j->policy_lost = false;
+	j->create_lost = false;
 	if (j->agent != NULL) {
 		j->agent->state = AGENT_DELETING;
 		keeper_tell_gateway(j->agent);
@@ -347,6 +348,16 @@ job_proxy_up(void)
 	TAILQ_FOREACH(j, &jobs, entry)
 		if (j->policy_lost && j->sm.step < JS_INSTANCE)
 			job_ask_policy(j);
+}
+
+void
+job_container_up(void)
+{
+	struct job	*j;
+
+	TAILQ_FOREACH(j, &jobs, entry)
+		if (j->create_lost && j->sm.step == JS_INSTANCE)
+			job_ask_create(j);
 }
 
 struct job *

@@ -41,6 +41,7 @@ struct job {
 	size_t			 nmarks, saved;	/* saved: are in the rows */
 	bool			 accepted;	/* 202 was sent */
 	bool			 policy_lost;	/* to be asked again */
+	bool			 create_lost;
 	struct client		 asker;		/* waits for the 202 */
 	struct client		 deleter;	/* waits for the end */
 	uint32_t		 status;	/* for the asker, if it fails */

@@ -102,9 +102,8 @@ job_ask_create(struct job *j)
 	/* No time-out: container has its own, and always answers. */
 	j->create_req = peer_request(worker_peer(PROC_CONTAINER),
 	    MSG_CT_CREATE, &m, 0, on_created, j);
-	if (j->create_req == 0)
-		job_fail(j, JE_CREATE_FAILED, 503,
-		    "the container worker is not there");
+	/* Nothing was sent: again when it is back; the deadline goes on. */
+	j->create_lost = j->create_req == 0;
 }
 
 void

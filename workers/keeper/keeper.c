@@ -168,6 +168,7 @@ on_peer_up(struct peer *p)
 		break;
 	case PROC_CONTAINER:
 		reconcile_container_up();
+		job_container_up();
 		break;
 	default:
 		break;

@@ -212,6 +212,7 @@ bool	job_unfollow(struct client);
 void	job_unfollow_all(void);
 void	job_resume(void);		/* at start: roll back what was cut */
 void	job_proxy_up(void);
+void	job_container_up(void);
 
 /* ---- teardown.c ---- */
 

@@ -173,8 +173,8 @@ act(struct op *op)
 	m.instance = op->agent->instance;
 	m.verb = verbs[op->verb].name;
 	m.timeout = op->verb == V_START ? 0 : STOP_S;
-	if (peer_request(worker_peer(PROC_CONTAINER), MSG_CT_ACTION, &m,
-	    ACTION_MS, on_acted, op) == 0)
+	if (peer_request_hold(worker_peer(PROC_CONTAINER), MSG_CT_ACTION, &m,
+	    -1, ACTION_MS, on_acted, op) == 0)
 		on_acted(NULL, op);
 }
 

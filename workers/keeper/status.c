@@ -241,8 +241,8 @@ h_image_put(struct peer *p, struct msg *m)
 	out.alias = in->alias;
 	out.size = in->size;
 	nimages++;
-	id = peer_request_fd(worker_peer(PROC_CONTAINER), MSG_CT_IMAGE_PUT,
-	    &out, m->fd, IMAGE_MS, on_image, q);
+	id = peer_request_hold(worker_peer(PROC_CONTAINER),
+	    MSG_CT_IMAGE_PUT, &out, m->fd, IMAGE_MS, on_image, q);
 	m->fd = -1;
 	if (id == 0)
 		on_image(NULL, q);
@@ -300,8 +300,8 @@ h_image_list(struct peer *p, struct msg *m)
 	if (auth_request(m, &m->u.api.pass, ROLE_USER, &who) == -1)
 		return 0;
 	q = asked_new(client_of(m), 16384);
-	if (peer_request(worker_peer(PROC_CONTAINER), MSG_CT_IMAGES, &none,
-	    ASK_MS * 3, on_image_row, q) == 0)
+	if (peer_request_hold(worker_peer(PROC_CONTAINER), MSG_CT_IMAGES,
+	    &none, -1, ASK_MS * 3, on_image_row, q) == 0)
 		on_image_row(NULL, q);
 	return 0;
 }
