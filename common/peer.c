@@ -105,9 +105,13 @@ peer_new(struct event_base *base, enum proc self, enum proc other,
 void
 peer_free(struct peer *p)
 {
+	struct pending *q;
+
 	if (p == NULL)
 		return;
 	peer_detach(p);
+	while ((q = RB_MIN(pending_tree, &p->pending)) != NULL)
+		pending_fail(p, q, ECONNRESET);
 	free(p);
 }
 
@@ -173,8 +177,12 @@ peer_detach(struct peer *p)
 		return;
 	p->chan = NULL;
 	chan_free(c);
-	/* A callback may ask again: that fails with ENOTCONN, no loop. */
-	while ((q = RB_MIN(pending_tree, &p->pending)) != NULL)
+	/*
+	 * A callback may ask again: that fails with ENOTCONN, or is held for
+	 * the next connection and then has a higher id than all of these.
+	 */
+	while ((q = RB_MIN(pending_tree, &p->pending)) != NULL &&
+	    q->held == NULL)
 		pending_fail(p, q, ECONNRESET);
 	if (p->ops->down != NULL)
 		p->ops->down(p);

@@ -32,7 +32,7 @@ def incus(build):
     """Incus as it runs here; started, and stopped again, if it does not."""
     lab = Incus(build)
     lab.start()
-    lab.purge_project(PROJECT)
+    lab.purge_dead_runs()
     yield lab
     lab.purge_project(PROJECT)
     lab.stop()

@@ -13,7 +13,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-PROJECT = "agentd-test"
+# Of this run: two runs on one machine do not meet.
+PROJECT = f"agentd-test-{os.getpid()}"
 WORKERS = ("front", "keeper", "gateway", "upstream", "dialer", "proxy",
            "container", "trace")
 
@@ -106,6 +107,16 @@ class Incus:
     def instances(self, project=PROJECT):
         r = self.call("GET", f"/1.0/instances?project={project}&recursion=1")
         return r.get("metadata") or []
+
+    def purge_dead_runs(self):
+        """Projects of runs that were killed before they could clean up."""
+        r = self.call("GET", "/1.0/projects")
+        for path in r["metadata"]:
+            name = path.rsplit("/", 1)[1]
+            pid = name.rsplit("-", 1)[1] if name.startswith("agentd-test-") \
+                else ""
+            if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+                self.purge_project(name)
 
     def purge_project(self, project):
         for i in self.instances(project):

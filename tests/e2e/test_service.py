@@ -45,10 +45,12 @@ def rootfs(build):
         listing = f"{CACHE}/debian.{form}"
         with open(listing, "w", encoding="utf-8") as f:
             f.write(source)
+        # mmdebstrap knows what to make by the ending.
+        part = f"{CACHE}/part-{os.getpid()}.tar"
         subprocess.run(["mmdebstrap", "--variant=minbase",
-                        f"--include={PACKAGES}", "bookworm", path + ".part",
+                        f"--include={PACKAGES}", "bookworm", part,
                         listing], check=True)
-        os.rename(path + ".part", path)
+        os.rename(part, path)
     return path
 
 
@@ -145,7 +147,7 @@ def test_unit(machine, build):
 
 def test_rc_script(build, incus):
     """start, status, reload, restart, stop, with the LSB's exit codes."""
-    daemon = Agentd(build, incus, "agentd-rc-test")
+    daemon = Agentd(build, incus, f"{PROJECT}-rc")
     with open(f"{build}/gcc/etc/agentd.rc", encoding="utf-8") as f:
         text = f.read()
     line = next(x for x in text.split("\n") if x.startswith("CONF="))
@@ -181,7 +183,7 @@ def test_rc_script(build, incus):
         assert not os.path.exists(daemon.socket)
     finally:
         p = rc("stop")
-        incus.call("DELETE", "/1.0/projects/agentd-rc-test")
+        incus.call("DELETE", f"/1.0/projects/{PROJECT}-rc")
         daemon.remove()
 
 
@@ -196,7 +198,7 @@ def test_second_instance_is_refused(build, service):
 
 def test_supervisor_dies_and_everything_comes_back(build, incus, images):
     """SIGKILL of the supervisor: workers end, a new start finds it all."""
-    daemon = Agentd(build, incus, "agentd-crash-test")
+    daemon = Agentd(build, incus, f"{PROJECT}-crash")
     try:
         daemon.start()
         daemon.import_image("taos-pi-base", images.path("pi"))
@@ -213,4 +215,4 @@ def test_supervisor_dies_and_everything_comes_back(build, incus, images):
     finally:
         daemon.stop()
         daemon.remove()
-        incus.purge_project("agentd-crash-test")
+        incus.purge_project(f"{PROJECT}-crash")

@@ -235,6 +235,37 @@ test_hold(void **state)
 	close(p[1]);
 }
 
+static void
+ask_again(struct msg *m, void *arg)
+{
+	struct m_ct_action a = { .verb = "start" };
+
+	assert_null(m);
+	(void)arg;
+	assert_true(peer_request_hold(t.container, MSG_CT_ACTION, &a, -1,
+	    1000, on_reply, &t) != 0);
+}
+
+/* Asked again from the callback that says that the peer died. */
+static void
+test_hold_again(void **state)
+{
+	struct m_ct_action a = { .verb = "silent" };
+
+	(void)state;
+	attach();
+	peer_request(t.container, MSG_CT_ACTION, &a, 0, ask_again, NULL);
+	run(20);
+	peer_detach(t.container);
+	run(20);
+	assert_int_equal(t.failed, 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0, t.fds), 0);
+	attach();
+	run(30);
+	assert_int_equal(t.replies, 2);
+}
+
 /* Nobody comes: it fails, and the descriptor is closed. */
 static void
 test_hold_in_vain(void **state)
@@ -410,6 +441,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hold, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hold_again, setup,
+		    teardown),
 		cmocka_unit_test_setup_teardown(test_hold_in_vain, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_handler_refuses, setup,

@@ -69,13 +69,32 @@ call_unavailable(struct call *c, const char *who)
 	call_error(c, 503, "%s is not available, try again", who);
 }
 
+static void	ask(struct call *);
+
+/* What changes nothing may be asked again of a worker that was restarted. */
+static bool
+may_repeat(const struct call *c)
+{
+	const char *method = httpd_req_method(c->req);
+
+	if (c->retried || c->sse || c->upload != NULL || c->nrows > 0 ||
+	    c->part != NULL)
+		return (false);
+	return (!c->asked || strcmp(method, "GET") == 0 ||
+	    strcmp(method, "HEAD") == 0);
+}
+
 void
 call_lost(struct call *c, int error)
 {
 	const char *who = proc_name(peer_proc(c->peer));
 
 	c->id = 0;
-	if (c->sse) {
+	if (error == ECONNRESET && may_repeat(c)) {
+		c->retried = true;
+		auth_drop(c);
+		auth_start(c, c->asked ? ask : c->authed);
+	} else if (c->sse) {
 		/* The stream ends well: the client comes back with the id
 		 * of the last event. */
 		httpd_stream_end(c->req);
@@ -138,6 +157,7 @@ ask(struct call *c)
 	/* Every message of the API begins with the pass. */
 	a.u.api.pass = call_pass(c, r->to);
 	c->peer = worker_peer(r->to);
+	c->asked = true;
 	c->id = peer_request_hold(c->peer, r->msg, &a.u, -1,
 	    (int)r->timeout_ms, answer_frame, c);
 	saved = errno;

@@ -170,6 +170,7 @@ struct call {
 	size_t			 len;
 	bool			 unix_peer;
 	bool			 follow;
+	bool			 asked;		/* msg was sent */
 	bool			 retried;
 	bool			 sse;		/* the stream is open */
 	struct evbuffer		*rows;		/* owned */
