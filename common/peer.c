@@ -102,19 +102,6 @@ peer_new(struct event_base *base, enum proc self, enum proc other,
 	return p;
 }
 
-void
-peer_free(struct peer *p)
-{
-	struct pending *q;
-
-	if (p == NULL)
-		return;
-	peer_detach(p);
-	while ((q = RB_MIN(pending_tree, &p->pending)) != NULL)
-		pending_fail(p, q, ECONNRESET);
-	free(p);
-}
-
 static void
 held_free(struct peer *p, struct pending *q)
 {
@@ -150,6 +137,19 @@ pending_fail(struct peer *p, struct pending *q, int error)
 	pending_free(p, q);
 	errno = error;
 	fn(NULL, arg);
+}
+
+void
+peer_free(struct peer *p)
+{
+	struct pending *q;
+
+	if (p == NULL)
+		return;
+	peer_detach(p);
+	while ((q = RB_MIN(pending_tree, &p->pending)) != NULL)
+		pending_fail(p, q, ECONNRESET);
+	free(p);
 }
 
 void
