@@ -94,6 +94,7 @@ send_conf(struct super *s, struct worker *w)
 		m.max_calls_per_turn = c->max_calls_per_turn;
 		break;
 	case PROC_CONTAINER:
+		m.agents_dir = agents;	/* it mounts from nowhere else */
 		m.incus_socket = spawn_incus_socket(c);
 		m.incus_project = c->incus_project;
 		m.incus_pool = unless(c->incus_pool, "auto");
