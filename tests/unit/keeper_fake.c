@@ -113,6 +113,36 @@ fake_until(const char *word)
 	return strstr(fake_log(), word) != NULL;
 }
 
+bool
+fake_event(const char *id)
+{
+	int	 i;
+
+	for (i = 0; i < 600 && strstr(fk.events, id) == NULL; i++)
+		fake_run(5);
+	return strstr(fk.events, id) != NULL;
+}
+
+bool
+fake_done(const struct fake_answer *a)
+{
+	int	 i;
+
+	for (i = 0; i < 600 && !a->done; i++)
+		fake_run(5);
+	return a->done;
+}
+
+bool
+fake_watched(const struct fake_answer *a, const char *events)
+{
+	int	 i;
+
+	for (i = 0; i < 600 && strcmp(a->events, events) != 0; i++)
+		fake_run(5);
+	return strcmp(a->events, events) == 0;
+}
+
 static void
 send_fd(const char *role, const void *text, size_t len)
 {
@@ -143,7 +173,7 @@ send_conf(void)
 	c.node_id = "node";
 	c.state_dir = fk.dir;
 	c.agents_dir = "/agents";
-	c.deploy_timeout = 2;
+	c.deploy_timeout = script.deploy_timeout;
 	assert_int_equal(peer_send(super, MSG_CONF, &c), 0);
 	send_fd("local-token", TOKEN, 64);
 	memset(key, 7, sizeof(key));
@@ -275,6 +305,7 @@ fake_start(void)
 	script.policy = script.listen = script.unlisten = script.create = 200;
 	script.destroy = script.drop = script.action = script.trace = 200;
 	script.provider = script.secret = 200;
+	script.deploy_timeout = 30;
 	script.instance = script.instance_agent = "";
 	script.instance_status = "Running";
 	(void)snprintf(fk.dir, sizeof(fk.dir), "/tmp/keeper_fake.XXXXXX");

@@ -23,6 +23,7 @@ struct fake_script {
 	uint32_t	trace, provider, secret;
 	bool		hold_create;	/* until fake_release() */
 	bool		hold_policy;
+	uint32_t	deploy_timeout;
 	size_t		disk;		/* bytes a file may have, 0: any */
 	const char	*instance;	/* CT_LIST: one row, "" none */
 	const char	*instance_agent;
@@ -82,6 +83,10 @@ const char	*fake_log(void);
 void	fake_log_clear(void);
 /* Runs until the log has the word, or some time is over (false). */
 bool	fake_until(const char *word);
+/* The same for the subscription, an answer, the events of a stream. */
+bool	fake_event(const char *id);
+bool	fake_done(const struct fake_answer *);
+bool	fake_watched(const struct fake_answer *, const char *events);
 /* Runs for that long. */
 void	fake_run(int ms);
 
