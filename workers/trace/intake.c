@@ -61,9 +61,8 @@ take(struct peer *p, uint64_t id, const struct m_trace_event *m,
 {
 	struct agent a;
 	struct tev *e;
-	int r;
 
-	if ((r = agents_by_id(m->agent_id, &a)) != 1)
+	if (agents_by_id(m->agent_id, &a) != 1)
 		strlcpy(a.slug, "_unknown_", sizeof(a.slug));
 	if (payload == NULL || (e = tev_new(m, a.slug, payload, len,
 	    sys_time())) == NULL) {

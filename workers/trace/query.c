@@ -433,9 +433,9 @@ query_cancel(uint64_t id)
 void
 query_cancel_all(void)
 {
-	struct query *q;
+	struct query *q, *next;
 
-	while ((q = TAILQ_FIRST(&queries)) != NULL)
+	TAILQ_FOREACH_SAFE(q, &queries, entry, next)
 		query_free(q);
 }
 
