@@ -199,6 +199,24 @@ test_repetition(void **state)
 	assert_false(exists(AGENT, "2026-11-22T17.db"));
 }
 
+/* A mebibyte of what is no JSON: cut, but there, and shown. */
+static void
+test_text_cut(void **state)
+{
+	struct m_trace_event m;
+	char *text = malloc(TRACE_PAYLOAD + 1);
+
+	(void)state;
+	memset(text, 1, TRACE_PAYLOAD);
+	text[TRACE_PAYLOAD] = '\0';
+	event_init(&m);
+	assert_int_equal(put(&m, text, NOW), 202);
+	free(text);
+	assert_int_equal(ask(NULL, 0), 1);
+	assert_true(row_has(0, "\"cut_from\":1048576}"));
+	assert_in_range(strlen(rows.json[0]), 6 * 262144, 6 * 262144 + 1000);
+}
+
 /* An agent that guesses an id cannot suppress the genuine event. */
 static void
 test_conflict(void **state)
@@ -429,6 +447,8 @@ test_queue_cap(void **state)
 	for (n = 0; n < 100; n++) {
 		big = malloc(TRACE_PAYLOAD);
 		memset(big, 'x', TRACE_PAYLOAD);
+		memcpy(big, "{\"x\":\"", 6);
+		memcpy(big + TRACE_PAYLOAD - 2, "\"}", 2);
 		e = tev_new(&m, "bob", big, TRACE_PAYLOAD, NOW);
 		assert_non_null(e);
 		if (store_add(e) == -1)
@@ -449,7 +469,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		T(test_names), T(test_checks), T(test_hours), T(test_clamp),
 		T(test_payloads), T(test_money), T(test_repetition),
-		T(test_conflict), T(test_fallback), T(test_no_room),
+		T(test_text_cut), T(test_conflict), T(test_fallback), T(test_no_room),
 		T(test_damaged), T(test_symlinks), T(test_crash),
 		T(test_handles), T(test_queue_cap),
 	};

@@ -21,6 +21,7 @@
 #define PAST_MAX	(7 * 86400.0)	/* seconds that an event may be old */
 #define FUTURE_MAX	300.0
 #define PAYLOAD_DEPTH	64
+#define TEXT_MAX	(256 * 1024)	/* of what is no JSON: it may grow */
 #define TEXTS		9		/* strings behind struct tev */
 
 static const char *const kinds[] = {
@@ -116,10 +117,12 @@ payload_normal(char *p, size_t len, size_t *outlen)
 		*outlen = len;
 		return p;
 	}
-	jbuf_init(&b, TRACE_JSON_MAX * 2);
+	jbuf_init(&b, TRACE_JSON_MAX);
 	jb_obj(&b);
 	jb_key(&b, "text");
-	jb_strn(&b, p, len);
+	jb_strn(&b, p, len > TEXT_MAX ? TEXT_MAX : len);
+	if (len > TEXT_MAX)
+		jb_kint(&b, "cut_from", (int64_t)len);
 	jb_end(&b);
 	free(p);
 	return jbuf_take(&b, outlen);
@@ -257,7 +260,7 @@ tev_new(const struct m_trace_event *m, const char *name, char *payload,
 	}
 	strlcpy(e->agent_id, m->agent_id, sizeof(e->agent_id));
 	strlcpy(e->agent_name, name, sizeof(e->agent_name));
-	if (m->id[0] == '\0')
+	if ((e->minted = m->id[0] == '\0'))
 		sys_id(e->id);
 	else
 		strlcpy(e->id, m->id, sizeof(e->id));

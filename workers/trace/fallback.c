@@ -232,27 +232,55 @@ fallback_scan(const char *agent_id, int64_t hour, const struct filter *f,
 	return r;
 }
 
+/* The line at that place, without its end; to be freed. */
+static char *
+read_line(int fd, off_t at, size_t *len)
+{
+	char *buf = NULL, *p, *end = NULL;
+	size_t size = 0, have = 0;
+	ssize_t n;
+
+	do {
+		size = size == 0 ? 8192 : size * 2;
+		if (size > 2 * TRACE_JSON_MAX ||
+		    (p = realloc(buf, size)) == NULL)
+			break;
+		buf = p;
+		n = pread(fd, buf + have, size - have, at + (off_t)have);
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+		end = memchr(buf, '\n', have);
+	} while (end == NULL);
+	if (end == NULL) {
+		free(buf);
+		return NULL;
+	}
+	*len = (size_t)(end - buf);
+	return buf;
+}
+
 int
 fallback_read(const char *agent_id, int64_t hour, int64_t pos,
     struct jbuf *b)
 {
-	char *buf, *end;
-	size_t len, n;
+	char *line;
+	size_t len;
+	int fd, r = -1;
 
-	if ((buf = slurp(agent_id, hour, &len)) == NULL)
+	if ((fd = open_file(agent_id, hour, false)) == -1)
 		return -1;
-	end = (size_t)pos < len ? memchr(buf + pos, '\n', len - (size_t)pos) :
-	    NULL;
-	n = end == NULL ? 0 : (size_t)(end - (buf + pos));
-	if (n <= TAIL_LEN || strncmp(end - TAIL_LEN, ",\"digest\":\"",
-	    11) != 0) {
-		free(buf);
+	line = read_line(fd, (off_t)pos, &len);
+	close(fd);
+	if (line == NULL)
 		return -1;
-	}
 	/* The digest is for us, not for readers. */
-	n = n - TAIL_LEN + 1;
-	buf[(size_t)pos + n - 1] = '}';
-	jb_raw(b, buf + pos, n);
-	free(buf);
-	return 0;
+	if (len > TAIL_LEN && strncmp(line + len - TAIL_LEN,
+	    ",\"digest\":\"", 11) == 0) {
+		line[len - TAIL_LEN] = '}';
+		jb_raw(b, line, len - TAIL_LEN + 1);
+		r = 0;
+	}
+	free(line);
+	return r;
 }

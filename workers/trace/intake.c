@@ -23,6 +23,7 @@
 #include "worker.h"
 
 #define PARTS_MAX	256	/* events that are not whole yet, of a peer */
+#define PARTS_BYTES	(16U * 1024 * 1024)	/* of all of a peer's */
 
 /* An event of which more is to come. */
 struct part {
@@ -33,13 +34,13 @@ struct part {
 	size_t		 headlen;
 	char		*payload;
 	size_t		 len, size;
-	bool		 over;		/* too long: swallow the rest */
+	unsigned int	 refused;	/* status: swallow the rest */
 };
 TAILQ_HEAD(part_list, part);
 
 static struct {
 	struct part_list parts;
-	size_t		 n[PROC_MAX];
+	size_t		 n[PROC_MAX], bytes[PROC_MAX];
 	uint32_t	 gen[PROC_MAX];	/* counts the connections */
 } in = { .parts = TAILQ_HEAD_INITIALIZER(in.parts) };
 
@@ -82,6 +83,7 @@ part_free(struct part *part)
 {
 	TAILQ_REMOVE(&in.parts, part, entry);
 	in.n[part->from]--;
+	in.bytes[part->from] -= part->size;
 	free(part->head);
 	free(part->payload);
 	free(part);
@@ -103,15 +105,19 @@ part_add(struct part *part, const void *data, size_t len)
 {
 	size_t size = part->size == 0 ? 131072 : part->size;
 
-	if (part->over || part->len + len > TRACE_PAYLOAD) {
-		part->over = true;
-		return;
-	}
+	if (part->refused == 0 && part->len + len > TRACE_PAYLOAD)
+		part->refused = 413;
 	while (size < part->len + len + 1)
 		size *= 2;
+	if (part->refused == 0 &&
+	    in.bytes[part->from] - part->size + size > PARTS_BYTES)
+		part->refused = 503;
+	if (part->refused != 0)
+		return;
 	if (size != part->size) {
 		if ((part->payload = realloc(part->payload, size)) == NULL)
 			fatal("trace event");
+		in.bytes[part->from] += size - part->size;
 		part->size = size;
 	}
 	memcpy(part->payload + part->len, data, len);
@@ -180,9 +186,13 @@ intake_more(struct peer *p, struct msg *m)
 	part_add(part, data->ptr, data->len);
 	if (m->more)
 		return 0;
-	if (part->over) {
-		peer_done(p, m->id, 413, "the payload is over %d bytes",
-		    TRACE_PAYLOAD);
+	if (part->refused != 0) {
+		if (part->refused == 413)
+			peer_done(p, m->id, 413, "the payload is over %d "
+			    "bytes", TRACE_PAYLOAD);
+		else
+			peer_done(p, m->id, part->refused, "too many events "
+			    "in pieces: try again");
 		part_free(part);
 		return 0;
 	}

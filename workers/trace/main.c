@@ -8,6 +8,8 @@
 #include <sys/types.h>
 #include <sys/stat.h>
 
+#include <errno.h>
+
 #include "intake.h"
 #include "log.h"
 #include "peer.h"
@@ -28,7 +30,8 @@ h_agent(struct peer *p, struct msg *m)
 	const struct m_trace_agent *a = &m->u.trace_agent;
 
 	if (agents_put(a->agent_id, a->slug, a->owner) == -1)
-		peer_done(p, m->id, 500, "the agent cannot be noted");
+		peer_done(p, m->id, errno == EINVAL ? 400 : 507,
+		    "the agent cannot be noted");
 	else
 		peer_done(p, m->id, 200, NULL);
 	return 0;

@@ -125,8 +125,10 @@ is_in_hour_before(const struct tev *e)
 {
 	struct db *db;
 
-	if (!e->moved || (db = bucket_get(e->agent_id, e->hour - 1, false)) ==
-	    NULL)
+	if (!e->moved || e->minted)
+		return false;
+	db = bucket_get(e->agent_id, e->hour - 1, false);
+	if (db == NULL)
 		return false;
 	return lookup(db, e) == 1;
 }
@@ -156,6 +158,8 @@ put(struct db *db, struct tev *e, int64_t *seq)
 	int r;
 
 	*seq = 0;
+	if (e->minted)
+		return insert(db, e, seq);
 	if ((r = lookup(db, e)) == 2) {
 		tev_conflict(e);
 		r = lookup(db, e);

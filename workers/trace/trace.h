@@ -29,7 +29,8 @@ struct event_base;
 #define TRACE_DIGEST	16		/* bytes */
 #define TRACE_PAYLOAD	(1024 * 1024)	/* most bytes of one payload */
 #define TRACE_QUEUE	(32U * 1024 * 1024)	/* bytes of waiting events */
-#define TRACE_JSON_MAX	(4U * 1024 * 1024)	/* one envelope as text */
+/* One envelope as text; half of front's queue takes it in any case. */
+#define TRACE_JSON_MAX	(3U * 1024 * 1024)
 
 /* ---- event.c ---- */
 
@@ -48,6 +49,7 @@ struct tev {
 	size_t		 size;		/* bytes it holds */
 	int64_t		 hour;		/* of the bucket */
 	bool		 moved;		/* created_at is not the caller's */
+	bool		 minted;	/* the id is ours: no other has it */
 	unsigned int	 status;	/* 0: not yet decided */
 	uint8_t		 digest[TRACE_DIGEST];	/* of what was sent */
 	char		 agent_id[33];
