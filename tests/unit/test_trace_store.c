@@ -445,7 +445,7 @@ test_queue_cap(void **state)
 	(void)state;
 	event_init(&m);
 	for (n = 0; n < 100; n++) {
-		big = malloc(TRACE_PAYLOAD);
+		big = calloc(1, TRACE_PAYLOAD + 1);
 		memset(big, 'x', TRACE_PAYLOAD);
 		memcpy(big, "{\"x\":\"", 6);
 		memcpy(big + TRACE_PAYLOAD - 2, "\"}", 2);

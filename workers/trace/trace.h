@@ -79,8 +79,8 @@ bool	tev_kind(const char *);
 /* NULL if the fields are sound, else a sentence for a 400. */
 const char	*tev_check(const struct m_trace_event *);
 /*
- * A copy of the message with the whole payload (consumed, malloc'd, len
- * bytes), ready to be stored as of now.  NULL if memory is out.
+ * A copy of the message with the whole payload (consumed, malloc'd, len bytes
+ * and a NUL), ready to be stored as of now.  NULL if memory is out.
  */
 struct tev	*tev_new(const struct m_trace_event *, const char *name,
 		    char *payload, size_t len, double now);
