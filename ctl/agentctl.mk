@@ -7,3 +7,12 @@ agentctl_SOURCES = ctl/main.c ctl/rest.c ctl/cmd_agent.c ctl/cmd_chat.c \
 	ctl/cmd_status.c ctl/cmd_trace.c $(CTL_MODULES)
 agentctl_CPPFLAGS = $(AM_CPPFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS)
 agentctl_LDADD = libhttp.a libcommon.a $(CURL_LIBS) $(JSON_LIBS) $(BSD_LIBS)
+
+if HAVE_CMOCKA
+UNIT += tests/unit/test_ctl_out
+tests_unit_test_ctl_out_SOURCES = tests/unit/test_ctl_out.c $(CTL_MODULES)
+tests_unit_test_ctl_out_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/ctl \
+	$(JSON_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_ctl_out_LDADD = $(JSON_LIBS) $(UNIT_LIBS)
+endif
+EXTRA_DIST += tests/e2e/test_ctl.py

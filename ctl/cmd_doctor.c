@@ -149,7 +149,7 @@ check_users(struct doctor *d)
 static long long
 range_of_root(const char *path)
 {
-	char line[256], *p, *start, *count;
+	char line[256], *p, *count;
 	const char *errstr;
 	long long n, sum = -1;
 	FILE *f;
@@ -160,7 +160,7 @@ range_of_root(const char *path)
 		line[strcspn(line, "\n")] = '\0';
 		p = line;
 		if (strcmp(strsep(&p, ":"), "root") != 0 ||
-		    (start = strsep(&p, ":")) == NULL ||
+		    strsep(&p, ":") == NULL ||
 		    (count = strsep(&p, ":")) == NULL)
 			continue;
 		n = strtonum(count, 0, UINT32_MAX, &errstr);

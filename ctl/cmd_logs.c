@@ -185,7 +185,7 @@ from_file(const struct logs *l, const char *path)
 int
 cmd_logs(struct ctl *ctl, int argc, char **argv)
 {
-	struct logs l = { .lines = 50 };
+	struct logs l = { .worker = "", .lines = 50 };
 	char path[1024];
 	int ret;
 

@@ -111,6 +111,7 @@ parse_provider(int argc, char **argv, struct provider *p)
 	};
 	int c;
 
+	p->type = "";
 	optind = 0;
 	while ((c = getopt_long(argc + 1, argv - 1, "", opts, NULL)) != -1) {
 		switch (c) {
@@ -131,7 +132,7 @@ parse_provider(int argc, char **argv, struct provider *p)
 			return ctl_usage();
 		}
 	}
-	if (argc + 1 - optind != 1 || p->type == NULL)
+	if (argc + 1 - optind != 1 || p->type[0] == '\0')
 		return ctl_usage();
 	p->name = argv[optind - 1];
 	return CTL_OK;

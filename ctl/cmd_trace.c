@@ -28,6 +28,7 @@
 struct query {
 	const char *agent, *kind, *trace_id;
 	char limit[16];
+	char turn[ID_MAX + 1];	/* the newest one's id */
 	bool follow, last;
 };
 
@@ -204,7 +205,7 @@ static int
 fetch_last(struct ctl *ctl, struct query *q, struct reply *r)
 {
 	struct timespec ts = { 0, 250 * 1000 * 1000 };
-	char path[PATH_LEN], id[ID_MAX + 1];
+	char path[PATH_LEN];
 	int i;
 
 	for (i = 1;; i++) {
@@ -212,10 +213,11 @@ fetch_last(struct ctl *ctl, struct query *q, struct reply *r)
 		(void)strlcpy(q->limit, "1000", sizeof(q->limit));
 		if (build_path(q, path) == -1 || rest_get(ctl, path, r) == -1)
 			return -1;
-		if (!newest_turn(jget(r->doc, "events"), id, sizeof(id)))
+		if (!newest_turn(jget(r->doc, "events"), q->turn,
+		    sizeof(q->turn)))
 			return 0;
 		reply_free(r);
-		q->trace_id = id;
+		q->trace_id = q->turn;
 		if (build_path(q, path) == -1 || rest_get(ctl, path, r) == -1)
 			return -1;
 		if (i == LAST_TRIES || has_end(jget(r->doc, "events")))

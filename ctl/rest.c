@@ -173,7 +173,9 @@ refused(struct ctl *ctl, const struct reply *r)
 	else
 		complain("%s", text);
 	if (r->status == 401)
-		complain("the token is wrong");
+		complain(ctl->token != NULL ? "the token is wrong" :
+		    "with --url a token is needed: --token-file, as a rule "
+		    LOCALSTATEDIR "/lib/agentd/.auth_local_token");
 	else if (r->status == 403)
 		complain("root and members of the admin group may do this");
 }
