@@ -428,9 +428,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_turn), T(test_turn_attempt), T(test_turn_new_link), T(test_turn_error),
+		T(test_turn), T(test_turn_attempt), T(test_turn_new_link),
+		T(test_turn_error),
 		T(test_killed_in_turn), T(test_order_and_window),
-		T(test_post_refused), T(test_history_bytes), T(test_resume_watch), T(test_tracebox), T(test_disk_full),
+		T(test_post_refused), T(test_history_bytes),
+		T(test_resume_watch), T(test_tracebox), T(test_disk_full),
 		T(test_provider), T(test_passes), T(test_status),
 	};
 
