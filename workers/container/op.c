@@ -24,7 +24,8 @@ TAILQ_HEAD(op_list, op);
 static struct {
 	struct op_list	list;		/* oldest first */
 	size_t		n;
-} ops = { TAILQ_HEAD_INITIALIZER(ops.list), 0 };
+	char		away[INCUS_ERR_MAX];	/* logged already */
+} ops = { TAILQ_HEAD_INITIALIZER(ops.list), 0, "" };
 
 static void
 send_done(uint64_t id, unsigned int status, const struct idmap *map,
@@ -125,20 +126,33 @@ op_start(struct op *op)
 }
 
 static void
+log_end(const struct op *op, unsigned int status, const char *error)
+{
+	const char *blank = op->instance[0] == '\0' ? "" : " ";
+
+	log_set_request(op->id);
+	/* keeper asks again every few seconds while Incus is away. */
+	if (status == 503 && strcmp(error, ops.away) == 0)
+		log_debug("%s%s%s: 503 %s", op->verb, blank, op->instance,
+		    error);
+	else if (status >= 300)
+		log_warnx("%s%s%s: %u %s", op->verb, blank, op->instance,
+		    status, error);
+	else if (op->instance[0] != '\0')
+		log_info("%s %s: done in %llu ms", op->verb, op->instance,
+		    (unsigned long long)(sys_now_ms() - op->started));
+	strlcpy(ops.away, status == 503 ? error : "", sizeof(ops.away));
+	log_set_request(0);
+}
+
+static void
 finish(struct op *op, unsigned int status, const struct idmap *map,
     const char *error)
 {
 	struct op *o;
 	char instance[sizeof(op->instance)];
 
-	log_set_request(op->id);
-	if (status >= 300)
-		log_warnx("%s %s: %u %s", op->verb, op->instance, status,
-		    error);
-	else if (op->instance[0] != '\0')
-		log_info("%s %s: done in %llu ms", op->verb, op->instance,
-		    (unsigned long long)(sys_now_ms() - op->started));
-	log_set_request(0);
+	log_end(op, status, error);
 	if (!op->orphan)
 		send_done(op->id, status, map, error);
 	TAILQ_REMOVE(&ops.list, op, entry);
