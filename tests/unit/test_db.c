@@ -263,6 +263,42 @@ test_cache(void **state)
 	db_close(db);
 }
 
+/* Full is full, and says so; then the database is as it was. */
+static void
+test_max_pages(void **state)
+{
+	static const struct db_schema small = {
+		.name = "test", .steps = steps, .nsteps = 2, .max_pages = 8,
+		.exclusive = true,
+	};
+	struct db	*db;
+	char		 text[3000];
+	int		 i, rc = 0;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	db = db_open(path, &small);
+	assert_non_null(db);
+	assert_int_equal(db_begin(db), 0);
+	for (i = 0; i < 100 && rc != -1; i++) {
+		(void)snprintf(text, 8, "%07d", i);
+		rc = db_exec(db, "INSERT INTO t (name) VALUES (?1)", "s",
+		    text);
+	}
+	assert_int_equal(rc, -1);
+	assert_int_equal(errno, ENOSPC);
+	errno = 0;
+	assert_int_equal(db_commit(db), -1);
+	assert_int_equal(errno, ENOSPC);
+	assert_int_equal(get(db, "SELECT count(*) FROM t"), 1);
+	assert_int_equal(db_begin(db), 0);
+	assert_int_equal(db_exec(db, "INSERT INTO t (name) VALUES ('two')",
+	    ""), 1);
+	assert_int_equal(db_commit(db), 0);
+	db_close(db);
+}
+
 int
 main(void)
 {
@@ -278,6 +314,8 @@ main(void)
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cache, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_max_pages, setup,
+		    teardown),
 	};
 
 	log_init("test", LOG_L_ERROR, 0);
