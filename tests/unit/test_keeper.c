@@ -178,6 +178,27 @@ test_delete_while_deploying(void **state)
 	expect_nothing();
 }
 
+/* The same while container is away, so that it never heard of the instance. */
+static void
+test_delete_without_container(void **state)
+{
+	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete" };
+
+	(void)state;
+	fake_down(PROC_CONTAINER);
+	fake_run(20);
+	step_ask_deploy("Alpha", "");
+	assert_int_equal(ans.status, 202);
+	fake_run(50);
+	(void)fake_send(MSG_AGENT_ACTION, &a, &ans);
+	fake_run(50);
+	fake_up(PROC_CONTAINER);
+	assert_true(fake_done(&ans));
+	assert_int_equal(ans.status, 200);
+	assert_null(strstr(fake_log(), "create"));
+	expect_nothing();
+}
+
 /* SIGKILL in the middle: undone at the next start. */
 static void
 test_killed_while_deploying(void **state)
@@ -331,6 +352,7 @@ main(void)
 		T(test_deploy), T(test_deploy_refused), T(test_no_model),
 		T(test_no_socket), T(test_no_instance), T(test_foreign),
 		T(test_no_link), T(test_delete_while_deploying),
+		T(test_delete_without_container),
 		T(test_killed_while_deploying), T(test_undo_waits),
 		T(test_deploy_twice), T(test_follow), T(test_life),
 		T(test_killed_while_deleting), T(test_reconcile),

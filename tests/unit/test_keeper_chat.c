@@ -294,6 +294,31 @@ test_tracebox(void **state)
 	assert_int_equal(fake_count("SELECT count(*) FROM trace_outbox"), 0);
 }
 
+/* trace takes records that a full disk does not let keeper remove. */
+static void
+test_tracebox_full_disk(void **state)
+{
+	int	 i;
+
+	(void)state;
+	fake_down(PROC_TRACE);
+	step_deploy();
+	for (i = 0; i < 150; i++)
+		assert_int_equal(step_post("hello", ""), 201);
+	fake_kill();
+	script.disk = 4096;
+	fake_begin();
+	fake_run(1500);
+	assert_int_equal(step_get("alpha"), 200);
+	fake_kill();
+	assert_true(fake_count("SELECT count(*) FROM trace_outbox") >= 150);
+	script.disk = 0;
+	fake_begin();
+	fake_run(1500);
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM trace_outbox"), 0);
+}
+
 /* What was acknowledged is on disk, also when the disk is full. */
 static void
 test_disk_full(void **state)
@@ -432,7 +457,8 @@ main(void)
 		T(test_turn_error),
 		T(test_killed_in_turn), T(test_order_and_window),
 		T(test_post_refused), T(test_history_bytes),
-		T(test_resume_watch), T(test_tracebox), T(test_disk_full),
+		T(test_resume_watch), T(test_tracebox),
+		T(test_tracebox_full_disk), T(test_disk_full),
 		T(test_provider), T(test_passes), T(test_status),
 	};
 

@@ -89,10 +89,15 @@ audit_flush(void)
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct timeval	 second = { 1, 0 };
+
 	(void)fd;
 	(void)what;
 	(void)arg;
 	audit_flush();
+	/* It could not: the next refusal alone would not arm the timer. */
+	if (ad.n > 0)
+		(void)evtimer_add(ad.timer, &second);
 }
 
 void

@@ -61,6 +61,11 @@ job_fail(struct job *j, enum job_event ev, uint32_t status, const char *fmt, ...
 		va_end(ap);
 		j->status = status;
 	}
+	/* Never asked for: there is no answer to wait for. */
+	if (j->create_lost) {
+		j->create_lost = false;
+		ev = JE_CREATE_FAILED;
+	}
 	job_event(j, ev);
 }
 

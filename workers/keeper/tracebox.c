@@ -250,11 +250,14 @@ send_row(struct db_stmt *s, struct flight *fl)
 	return 0;
 }
 
+/* A place for one more; what is under way may all be acknowledged at once. */
 static struct flight *
 free_flight(void)
 {
 	size_t	 i;
 
+	if (tb.nacked + tb.nflights >= ACKED_MAX)
+		return NULL;
 	for (i = 0; i < WINDOW; i++)
 		if (tb.fl[i].n == 0)
 			return &tb.fl[i];
@@ -283,7 +286,7 @@ send_waiting(void)
 	int		 rc;
 
 	if (!peer_is_up(worker_peer(PROC_TRACE)) || free_flight() == NULL ||
-	    tb.nacked == ACKED_MAX || db_in_tx(keeper_db()))
+	    db_in_tx(keeper_db()))
 		return;
 	s = db_query(keeper_db(), "SELECT n, id, agent_id, kind, trace_id, "
 	    "channel_id, error, payload, created_at FROM trace_outbox "
