@@ -446,6 +446,28 @@ peer_forget(struct peer *p, uint64_t id, bool tell)
 
 /* ---- receiving ---- */
 
+/*
+ * Answers of which there is one only.  Who gets it lets go of what the
+ * request hung on: another frame would come to somebody who is gone.
+ */
+static bool
+is_last(uint32_t type)
+{
+	switch (type) {
+	case MSG_DONE:
+	case MSG_AUTH_RES:
+	case MSG_CT_DONE:
+	case MSG_KEY_MINTED:
+	case MSG_KEY_INFO:
+	case MSG_LLM_ROUTE_RES:
+	case MSG_LLM_END:
+	case MSG_DIALED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int
 peer_check(void *arg, const struct chan_hdr *h)
 {
@@ -462,6 +484,8 @@ peer_check(void *arg, const struct chan_hdr *h)
 	if (!has_fd && (d->flags & M_FD))
 		return -1;
 	if ((d->flags & (M_REQ | M_REP)) && h->id == 0)
+		return -1;
+	if ((h->flags & CHAN_F_MORE) && is_last(h->type))
 		return -1;
 	return 0;
 }

@@ -211,8 +211,10 @@ agents_unlisten(const char *id, char *why, size_t size)
 	    O_CLOEXEC);
 	if (dir == -1 && errno == ENOENT)
 		return 200;
+	/* A kill in the middle of listen_unix_at() leaves the second one. */
 	if (dir == -1 ||
 	    (unlinkat(dir, SOCKET, 0) == -1 && errno != ENOENT) ||
+	    (unlinkat(dir, "." SOCKET ".new", 0) == -1 && errno != ENOENT) ||
 	    unlinkat(ag.dir, id, AT_REMOVEDIR) == -1) {
 		snprintf(why, size, "socket directory of agent %s: %s", id,
 		    strerror(errno));

@@ -48,10 +48,12 @@ h_action(struct peer *p, struct msg *m)
 		return 0;
 	if (strcmp(t.text, "break") == 0)
 		return -1;
+	memset(&done, 0, sizeof(done));
+	if (strcmp(t.text, "twice") == 0)
+		return peer_reply(p, m, MSG_CT_DONE, true, &done);
 	memset(&row, 0, sizeof(row));
 	row.instance = "agentd-1";
 	assert_int_equal(peer_reply(p, m, MSG_CT_ROW, true, &row), 0);
-	memset(&done, 0, sizeof(done));
 	done.status = 200;
 	return peer_reply(p, m, MSG_CT_DONE, false, &done);
 }
@@ -300,6 +302,21 @@ test_handler_refuses(void **state)
 	assert_false(peer_is_up(t.keeper));
 }
 
+/* A last answer that says that others follow is none. */
+static void
+test_last_with_more(void **state)
+{
+	struct m_ct_action a = { .verb = "twice" };
+
+	(void)state;
+	attach();
+	peer_request(t.container, MSG_CT_ACTION, &a, 0, on_reply, &t);
+	run(30);
+	assert_int_equal(t.bad, 1);
+	assert_int_equal(t.replies, 0);
+	assert_int_equal(t.failed, 1);
+}
+
 static void
 test_fd(void **state)
 {
@@ -446,6 +463,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_hold_in_vain, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_handler_refuses, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_last_with_more, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_fd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raw_bad, setup, teardown),

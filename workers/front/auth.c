@@ -117,13 +117,14 @@ auth_cb(struct msg *m, void *arg)
 	const struct m_auth_res *r;
 	int saved = errno;
 
-	c->id = 0;
+	if (m == NULL || !m->more)
+		c->id = 0;
 	if (m == NULL) {
 		call_lost(c, saved);
 		return;
 	}
 	r = &m->u.auth_res;
-	if (m->type != MSG_AUTH_RES || m->more)
+	if (m->type != MSG_AUTH_RES)
 		call_error(c, 502, "keeper gave a wrong answer");
 	else if (r->status != 200 || r->role == ROLE_NONE)
 		auth_refuse(c, r->status == 403 ? 403 : 401);

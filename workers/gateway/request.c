@@ -225,6 +225,9 @@ greq_ask(struct greq *g, enum proc proc, uint32_t type, const void *payload,
 void
 greq_asked(struct greq *g)
 {
+	/* If that was not the last answer, then it was not the right one. */
+	if (g->pending != 0)
+		peer_forget(g->peer, g->pending, false);
 	g->pending = 0;
 }
 

@@ -200,7 +200,7 @@ job_tell(struct job *j, bool end)
 		if (fits)
 			(void)reply_row(f->client, "step", 0, &jb);
 		if (end) {
-			reply_end(f->client);
+			(void)reply_end(f->client);
 			follower_free(j, f);
 		}
 	}
@@ -276,6 +276,6 @@ h_deploy_status(struct peer *p, struct msg *m)
 	(void)reply_row(c, "step", 0, &jb);
 	jbuf_free(&jb);
 	if (j == NULL)
-		reply_end(c);
+		(void)reply_end(c);
 	return 0;
 }

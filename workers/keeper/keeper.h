@@ -52,7 +52,8 @@ void	reply_doc(struct client, uint32_t status, struct jbuf *);
 /* A row of a list or stream; -1 with errno if front cannot take it. */
 int	reply_row(struct client, const char *event, uint64_t event_id,
 	    struct jbuf *);
-void	reply_end(struct client);
+/* -1 with errno if front cannot take it; ENOTCONN: it is gone. */
+int	reply_end(struct client);
 void	reply_list_end(struct client, bool complete);
 void	reply_error(struct client, uint32_t status, const char *, ...)
 	    __attribute__((format(printf, 3, 4)));

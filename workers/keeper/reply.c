@@ -98,11 +98,18 @@ reply_row(struct client c, const char *event, uint64_t event_id,
 	return to_front(c, true, 200, event, event_id, jb);
 }
 
-void
+int
 reply_end(struct client c)
 {
-	if (to_front(c, false, 200, "", 0, NULL) == -1 && errno != ENOTCONN)
+	int	 saved;
+
+	if (to_front(c, false, 200, "", 0, NULL) == 0)
+		return 0;
+	saved = errno;
+	if (saved != ENOTCONN)
 		log_warn("end of an answer to front");
+	errno = saved;
+	return -1;
 }
 
 void
@@ -136,7 +143,7 @@ reply_list_end(struct client c, bool complete)
 {
 	/* Part of a list must not look like the whole. */
 	if (complete)
-		reply_end(c);
+		(void)reply_end(c);
 	else
 		reply_error(c, 503, "the list could not be sent: try again");
 }

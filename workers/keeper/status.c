@@ -285,7 +285,7 @@ on_image_row(struct msg *m, void *arg)
 		reply_error(q->client, m->u.ct_done.status, "%s",
 		    m->u.ct_done.error);
 	else
-		reply_end(q->client);
+		(void)reply_end(q->client);
 	asked_free(q);
 }
 

@@ -11,6 +11,7 @@
  */
 #include <sys/queue.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,7 +138,7 @@ h_chat_watch(struct peer *p, struct msg *m)
 	/* Accepted: front can begin to answer its client. */
 	row(w, "", 0, NULL);
 	if (in->last_event_id > 0 && !replay(w, in->last_event_id)) {
-		reply_end(c);
+		(void)reply_end(c);
 		watch_free(w);
 		return 0;
 	}
@@ -153,10 +154,10 @@ watch_drained(void)
 
 	for (w = TAILQ_FIRST(&watches); w != NULL; w = next) {
 		next = TAILQ_NEXT(w, entry);
-		if (w->lost) {
-			reply_end(w->client);
+		/* Without its end the client would wait for ever. */
+		if (w->lost && (reply_end(w->client) == 0 ||
+		    errno == ENOTCONN))
 			watch_free(w);
-		}
 	}
 }
 
@@ -222,7 +223,7 @@ watch_close(const char *channel_id)
 	for (w = TAILQ_FIRST(&watches); w != NULL; w = next) {
 		next = TAILQ_NEXT(w, entry);
 		if (strcmp(w->channel_id, channel_id) == 0) {
-			reply_end(w->client);
+			(void)reply_end(w->client);
 			watch_free(w);
 		}
 	}

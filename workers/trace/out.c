@@ -23,7 +23,8 @@
 bool
 out_room(void)
 {
-	return peer_queued(worker_peer(PROC_FRONT)) < CHAN_QUEUE_MAX / 2;
+	/* The same bound as chan.c's: only above it does "drained" follow. */
+	return peer_queued(worker_peer(PROC_FRONT)) <= CHAN_QUEUE_MAX / 2;
 }
 
 static int
