@@ -210,6 +210,29 @@ test_cap(void **state)
 	    "\"llm\""));
 }
 
+/* Nor can it be passed by calls that all begin before one is made. */
+static void
+test_cap_at_once(void **state)
+{
+	static const char call[] = LLM "Host: a\r\nContent-Type: "
+	    "application/json\r\nContent-Length: 3\r\n\r\n";
+	struct client c[4];
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		client_open(&c[i]);
+		client_send(&c[i], call, sizeof(call) - 1);
+		assert_true(i == 3 || until(agent_find(AGENT)->ncalls ==
+		    i + 1));
+	}
+	assert_true(client_wait(&c[3], "3 model calls, which is the limit"));
+	assert_int_equal(agent_find(AGENT)->ncalls, 3);
+	for (i = 0; i < 4; i++)
+		client_close(&c[i]);
+	assert_true(until(agent_find(AGENT)->ncalls == 0));
+}
+
 /* upstream dies: before the head an error, after it a cut. */
 static void
 test_upstream_dies(void **state)
@@ -519,6 +542,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_plain), T(test_stream), T(test_refusals), T(test_cap),
+		T(test_cap_at_once),
 		T(test_upstream_dies), T(test_client_leaves),
 		T(test_provider_errors), T(test_bad_head), T(test_tools),
 		T(test_long_history), T(test_big_body), T(test_budget),

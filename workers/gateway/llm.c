@@ -76,17 +76,30 @@ named_turn(struct greq *g, uint32_t *attempt)
 	return NULL;
 }
 
+/* Calls of a turn: those made, and those whose request is still read. */
+static uint32_t
+calls_of(const struct agent *a, const struct turn *t)
+{
+	const struct llm_call *c;
+	uint32_t n = t->calls;
+
+	TAILQ_FOREACH(c, &a->calls, entry)
+		n += c->id == 0 && strcmp(c->trace_id, t->trace_id) == 0;
+	return n;
+}
+
 /* Counts against the caps; false: answered. */
 static bool
 may_call(struct greq *g, struct turn *t)
 {
 	struct agent *a = g->agent;
+	uint32_t calls = calls_of(a, t);
 	char text[160];
 
-	if (t->calls >= calls_max(a)) {
+	if (calls >= calls_max(a)) {
 		snprintf(text, sizeof(text), "agentd refused this call: the "
 		    "turn has made %u model calls, which is the limit",
-		    t->calls);
+		    calls);
 		llm_trace_refusal(a, t, text);
 		greq_error(g, (int)a->refusal, "%s", text);
 		return false;
