@@ -291,7 +291,8 @@ request_timeout(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	pending_fail(q->peer, q, ETIMEDOUT);
+	/* Never sent: the peer is not there, rather than slow. */
+	pending_fail(q->peer, q, q->held != NULL ? ENOTCONN : ETIMEDOUT);
 }
 
 static void

@@ -37,8 +37,8 @@ struct msg_handler {
 
 /*
  * Called for each reply, the last one being without m->more; m is NULL when
- * none will come (errno: ETIMEDOUT, ECONNRESET).  After the last call the
- * request is over.
+ * none will come (errno: ETIMEDOUT, ECONNRESET, ENOTCONN).  After the last
+ * call the request is over.
  */
 typedef void (*peer_reply_fn)(struct msg *m, void *arg);
 

@@ -189,25 +189,50 @@ def test_list_without_end_is_cut(front):
 
 
 def test_lost_worker_fails_at_once(front):
-    p = front.ask("GET", "/api/agents/bob/trace")
+    """What changes something may have been done: not asked twice."""
+    p = front.ask("POST", "/api/trace", {"agent_name": "bob",
+                                         "kind": "reasoning", "payload": {}})
     front.authenticate()
     front.edges["trace"].recv()
     front.edges["trace"].sock.close()
-    r = p.reply(2)
+    r = p.reply(1)
     assert r.status == 503 and r.headers["Retry-After"] == "1"
     assert "trace" in r.json["error"]
     p = front.ask("GET", "/api/health").reply(2)
     assert (p.status, p.json["workers"]["trace"]) == (503, "down")
 
 
+def test_reading_is_repeated_when_the_worker_is_back(front):
+    p = front.ask("GET", "/api/agents/bob/trace")
+    front.authenticate()
+    front.edges["trace"].recv()
+    front.edges["trace"].sock.close()
+    front.authenticate()
+    front.edges["trace"] = front.worker.edge("trace")
+    name, _, rid, _ = front.edges["trace"].recv()
+    assert name == "TRACE_QUERY"
+    front.edges["trace"].send("RESULT", {"status": 200}, rid)
+    assert p.reply().status == 200
+
+
 def test_keeper_gone_while_it_says_who(front):
+    """It is asked again when it is back, and waited for two seconds."""
     p = front.ask("GET", "/api/agents")
     name, f, _, _ = front.keeper.recv()
     assert name == "AUTH_PEER"
     os.close(f["fd"])
     front.keeper.sock.close()
-    assert p.reply(2).status == 503
-    assert front.ask("GET", "/api/agents").reply(2).status == 503
+    front.edges["keeper"] = front.worker.edge("keeper")
+    front.authenticate()
+    name, _, rid, _ = front.keeper.recv()
+    assert name == "AGENT_LIST"
+    front.keeper.send("RESULT", {"status": 200}, rid)
+    assert p.reply().status == 200
+    front.keeper.sock.close()
+    start = time.monotonic()
+    r = front.ask("GET", "/api/agents").reply(5)
+    assert r.status == 503 and r.headers["Retry-After"] == "1"
+    assert 1 < time.monotonic() - start < 4
 
 
 def test_new_keeper_voids_the_passes(front):

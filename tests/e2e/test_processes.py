@@ -14,7 +14,7 @@ from lab import WORKERS, wait_for
 
 # The most that all daemons together may take, idle with one agent.
 PSS_MAX_KIB = 40 * 1024
-IDLE_SECONDS = 60
+IDLE_SECONDS = int(os.environ.get("AGENTD_IDLE_SECONDS", "60"))
 
 
 def status_of(pid):

@@ -281,6 +281,7 @@ test_hold_in_vain(void **state)
 	    p[0], 60000, on_reply, &t) != 0);
 	run(PEER_HOLD_MS + 100);
 	assert_int_equal(t.failed, 1);
+	assert_int_equal(t.error, ENOTCONN);
 	assert_int_equal(write(p[1], "x", 1), -1);
 	assert_int_equal(errno, EPIPE);
 	close(p[1]);
