@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -256,6 +257,33 @@ test_deploy_twice(void **state)
 	assert_string_equal(first, second);
 }
 
+/* A key repeated before the first answer must not get another one. */
+static void
+test_deploy_twice_early(void **state)
+{
+	struct fake_answer	*first = calloc(1, sizeof(*first));
+	struct m_agent_deploy	 d;
+
+	(void)state;
+	assert_non_null(first);
+	script.hold_policy = true;
+	memset(&d, 0, sizeof(d));
+	d.name = "Alpha";
+	d.framework = "pi";
+	d.model = "nosuch";
+	d.idempotency_key = "key-1";
+	(void)fake_send(MSG_AGENT_DEPLOY, &d, first);
+	assert_true(fake_until("policy"));
+	step_ask_deploy("Alpha", "key-1");
+	assert_int_equal(ans.status, 503);
+	script.policy = 404;
+	fake_release();
+	assert_true(fake_done(first));
+	assert_int_equal(first->status, 404);
+	free(first);
+	expect_nothing();
+}
+
 static void
 test_follow(void **state)
 {
@@ -354,7 +382,8 @@ main(void)
 		T(test_no_link), T(test_delete_while_deploying),
 		T(test_delete_without_container),
 		T(test_killed_while_deploying), T(test_undo_waits),
-		T(test_deploy_twice), T(test_follow), T(test_life),
+		T(test_deploy_twice), T(test_deploy_twice_early),
+		T(test_follow), T(test_life),
 		T(test_killed_while_deleting), T(test_reconcile),
 	};
 

@@ -401,6 +401,10 @@ test_provider(void **state)
 	fake_up(PROC_UPSTREAM);
 	assert_true(fake_until("provider-drop"));
 	assert_null(strstr(fake_log(), "secret:"));
+	/* Both have forgotten it: nothing is left of it. */
+	fake_run(100);
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM provider"), 0);
 }
 
 static void

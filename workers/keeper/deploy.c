@@ -26,6 +26,7 @@
 static bool
 answer_known(struct client c, const struct pass *who, const char *key)
 {
+	const struct job *j;
 	struct db_stmt	*s;
 	struct jbuf	 jb;
 	bool		 found;
@@ -37,7 +38,13 @@ answer_known(struct client c, const struct pass *who, const char *key)
 	    who->principal, key);
 	if (s == NULL)
 		return false;
-	if ((found = db_step(s) == 1)) {
+	found = db_step(s) == 1;
+	j = found ? job_by_id(db_text(s, 0)) : NULL;
+	if (j != NULL && !j->accepted) {
+		/* It may yet be refused: two answers would differ. */
+		reply_error(c, 503, "the first request with this key has no "
+		    "answer yet: try again");
+	} else if (found) {
 		jbuf_init(&jb, 4096);
 		jb_obj(&jb);
 		jb_kstr(&jb, "job_id", db_text(s, 0));

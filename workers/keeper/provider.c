@@ -179,17 +179,44 @@ change_step(struct change *c)
 	free(c);
 }
 
+static struct change *
+change_new(const char *id, const char *name, struct client client, bool drop)
+{
+	struct change	*c;
+
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		fatal("provider");
+	(void)strlcpy(c->id, id, sizeof(c->id));
+	(void)strlcpy(c->name, name, sizeof(c->name));
+	c->client = client;
+	c->drop = drop;
+	return c;
+}
+
+/* Of a deleted one: both must say that they have forgotten it. */
+static void
+drop_both(struct change *c)
+{
+	/* One is held back until both are asked: none may end it early. */
+	c->waiting = 1;
+	push_drop(c->id, PROC_PROXY, c);
+	push_drop(c->id, PROC_UPSTREAM, c);
+	c->waiting--;
+	change_step(c);
+}
+
 static void
 push_all(bool proxy)
 {
+	struct client	 nobody = { 0, 0 };
 	struct db_stmt	*s;
 
 	s = db_query(keeper_db(), "SELECT " PROVIDER_COLS ", deleted FROM "
 	    "provider ORDER BY created_at", "");
 	while (s != NULL && db_step(s) == 1) {
 		if (db_int(s, 11) != 0)
-			push_drop(db_text(s, 0), proxy ? PROC_PROXY :
-			    PROC_UPSTREAM, NULL);
+			drop_both(change_new(db_text(s, 0), db_text(s, 1),
+			    nobody, true));
 		else if (proxy)
 			(void)put_row(s, on_pushed, NULL);
 		else
@@ -211,20 +238,6 @@ provider_upstream_up(void)
 }
 
 /* ---- requests ---- */
-
-static struct change *
-change_new(const char *id, const char *name, struct client client, bool drop)
-{
-	struct change	*c;
-
-	if ((c = calloc(1, sizeof(*c))) == NULL)
-		fatal("provider");
-	(void)strlcpy(c->id, id, sizeof(c->id));
-	(void)strlcpy(c->name, name, sizeof(c->name));
-	c->client = client;
-	c->drop = drop;
-	return c;
-}
 
 static void
 push_new(struct change *c)
@@ -335,7 +348,6 @@ h_provider_delete(struct peer *p, struct msg *m)
 	struct client			 c = client_of(m);
 	char				 id[ID_LEN + 1] = "";
 	struct db_stmt			*s;
-	struct change			*ch;
 	struct pass			 who;
 
 	(void)p;
@@ -354,11 +366,6 @@ h_provider_delete(struct peer *p, struct msg *m)
 		reply_db_error(c);
 		return 0;
 	}
-	ch = change_new(id, in->name, c, true);
-	ch->waiting = 1;
-	push_drop(id, PROC_PROXY, ch);
-	push_drop(id, PROC_UPSTREAM, ch);
-	ch->waiting--;
-	change_step(ch);
+	drop_both(change_new(id, in->name, c, true));
 	return 0;
 }
