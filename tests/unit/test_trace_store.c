@@ -292,6 +292,32 @@ test_fallback(void **state)
 	assert_int_equal(ask(NULL, 0), 4);
 }
 
+/* Of a long fallback the newest lines are shown, as of a bucket. */
+static void
+test_fallback_long(void **state)
+{
+	struct m_trace_event m;
+	char path[256], payload[32];
+	int i;
+
+	(void)state;
+	path_of(path, sizeof(path), AGENT, HOUR ".db");
+	assert_int_equal(mkdir(path, 0700), 0);
+	event_init(&m);
+	m.id = "";
+	for (i = 0; i < 5 * QUERY_LIMIT; i++) {
+		m.created_at = NOW + i / 100.0;
+		(void)snprintf(payload, sizeof(payload), "{\"a\":%d}", i);
+		add(&m, payload, NOW);
+	}
+	turn();
+	assert_int_equal(ask(NULL, 1), 1);
+	assert_true(row_has(0, "\"a\":4999"));
+	rows_clear();
+	assert_int_equal(ask(NULL, QUERY_LIMIT), QUERY_LIMIT);
+	assert_true(row_has(QUERY_LIMIT - 1, "\"a\":4000"));
+}
+
 static void
 test_no_room(void **state)
 {
@@ -469,7 +495,8 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		T(test_names), T(test_checks), T(test_hours), T(test_clamp),
 		T(test_payloads), T(test_money), T(test_repetition),
-		T(test_text_cut), T(test_conflict), T(test_fallback), T(test_no_room),
+		T(test_text_cut), T(test_conflict), T(test_fallback),
+		T(test_fallback_long), T(test_no_room),
 		T(test_damaged), T(test_symlinks), T(test_crash),
 		T(test_handles), T(test_queue_cap),
 	};

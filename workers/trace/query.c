@@ -186,6 +186,16 @@ scan_bucket(struct query *q, int64_t hour)
 	return r;
 }
 
+static int
+newest_first(const void *a, const void *b)
+{
+	const struct ref *x = a, *y = b;
+
+	if (x->created_at != y->created_at)
+		return x->created_at < y->created_at ? 1 : -1;
+	return x->pos < y->pos ? 1 : x->pos > y->pos ? -1 : 0;
+}
+
 /* A line of the fallback: is it in the bucket, or was it seen before? */
 static int
 on_line(void *arg, const struct ref *ref, const char *id)
@@ -205,18 +215,13 @@ on_line(void *arg, const struct ref *ref, const char *id)
 	    (size_t)TRACE_DIGEST) == 1 && n > 0)
 		return 0;
 	add_ref(q, ref);
-	/* Old lines fall out again when the hour is sorted. */
-	return q->nrefs - q->first > 4 * QUERY_LIMIT ? 1 : 0;
-}
-
-static int
-newest_first(const void *a, const void *b)
-{
-	const struct ref *x = a, *y = b;
-
-	if (x->created_at != y->created_at)
-		return x->created_at < y->created_at ? 1 : -1;
-	return x->pos < y->pos ? 1 : x->pos > y->pos ? -1 : 0;
+	/* The newest lines come last, so the oldest have to go. */
+	if (q->nrefs - q->first > 4 * QUERY_LIMIT) {
+		qsort(q->refs + q->first, q->nrefs - q->first,
+		    sizeof(*q->refs), newest_first);
+		q->nrefs = q->first + QUERY_LIMIT;
+	}
+	return 0;
 }
 
 /* One hour; the hours do not overlap, so each can be cut by itself. */
