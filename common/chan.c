@@ -262,7 +262,7 @@ gather(struct chan *c, struct iovec *iov, int *fd)
 static void
 written(struct chan *c, size_t n)
 {
-	struct frame *f;
+	struct frame *f, *next;
 	size_t left;
 
 	f = TAILQ_FIRST(&c->queue);
@@ -271,7 +271,8 @@ written(struct chan *c, size_t n)
 		f->fd = -1;
 	}
 	c->queued -= n;
-	while (n > 0 && (f = TAILQ_FIRST(&c->queue)) != NULL) {
+	for (; n > 0 && f != NULL; f = next) {
+		next = TAILQ_NEXT(f, entry);
 		left = f->len - f->off;
 		if (n < left) {
 			f->off += n;
@@ -469,11 +470,11 @@ feed(struct chan *c, uint8_t *data, size_t len)
 			}
 		}
 		if (c->part == NULL) {
-			if ((c->part = malloc(sizeof(h))) == NULL) {
+			c->partneed = sizeof(h);
+			if ((c->part = malloc(c->partneed)) == NULL) {
 				c->ops->closed(c->arg, MSG_NONE, "no memory");
 				return -1;
 			}
-			c->partneed = sizeof(h);
 		}
 		if ((took = part_add(c, data, len)) == -1)
 			return -1;

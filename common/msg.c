@@ -29,6 +29,7 @@ static const struct msg_layout *					\
 layout_##payload(void)							\
 {									\
 	typedef struct m_##payload CUR;					\
+	/* NOLINTNEXTLINE(bugprone-macro-parentheses): initialisers */	\
 	static const struct msg_field fields[] = { list { NULL, 0, 0, 0 } }; \
 	static struct msg_layout layout = {				\
 		#payload, fields, sizeof(fields) / sizeof(fields[0]) - 1, \

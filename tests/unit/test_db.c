@@ -215,6 +215,7 @@ test_full(void **state)
 	db = db_open(path, &v1);
 	assert_non_null(db);
 	memset(big, 'x', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
 	(void)get(db, "PRAGMA max_page_count=16");
 	assert_int_equal(db_begin(db), 0);
 	for (i = 0; i < 100 && rc != -1; i++)
