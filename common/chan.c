@@ -421,6 +421,8 @@ part_add(struct chan *c, uint8_t *data, size_t len)
 		if (n > len - took)
 			n = len - took;
 		memcpy(c->part + c->partlen, data + took, n);
+		/* It may be a secret's: the buffer is shared and stays. */
+		explicit_bzero(data + took, n);
 		c->partlen += n;
 		took += n;
 		if (c->partlen < c->partneed)
