@@ -41,46 +41,32 @@ presence(struct json_object *a)
 	return jbool(jget(a, "presence"), "connected") ? "connected" : "-";
 }
 
+static void
+agent_row(struct table *t, struct json_object *a)
+{
+	char buf[32];
+
+	table_cell(t, "%s", jstr(a, "name"));
+	table_cell(t, "%s", jstr(a, "status"));
+	table_cell(t, "%s", presence(a));
+	table_cell(t, "%s", jstr(a, "framework"));
+	table_cell(t, "%s", jstr(a, "model")[0] != '\0' ?
+	    jstr(a, "model") : "any");
+	table_cell(t, "%s", fmt_time(buf, sizeof(buf),
+	    jnum(a, "created_at", 0)));
+}
+
 int
 cmd_agent_list(struct ctl *ctl, int argc, char **argv)
 {
-	struct json_object *a;
-	struct table *t;
-	struct reply r;
-	char buf[32];
-	size_t i;
+	static const char *const heads[] = {
+		"AGENT", "STATUS", "LINK",
+		"FRAMEWORK", "MODEL", "CREATED", NULL
+	};
 
 	(void)argc;
 	(void)argv;
-	if (rest_get(ctl, "/api/agents", &r) == -1) {
-		reply_free(&r);
-		return CTL_FAIL;
-	}
-	if (ctl->json) {
-		out_json(&r);
-		reply_free(&r);
-		return CTL_OK;
-	}
-	t = table_new(6);
-	table_cell(t, "AGENT");
-	table_cell(t, "STATUS");
-	table_cell(t, "LINK");
-	table_cell(t, "FRAMEWORK");
-	table_cell(t, "MODEL");
-	table_cell(t, "CREATED");
-	for (i = 0; (a = jat(r.doc, i)) != NULL; i++) {
-		table_cell(t, "%s", jstr(a, "name"));
-		table_cell(t, "%s", jstr(a, "status"));
-		table_cell(t, "%s", presence(a));
-		table_cell(t, "%s", jstr(a, "framework"));
-		table_cell(t, "%s", jstr(a, "model")[0] != '\0' ?
-		    jstr(a, "model") : "any");
-		table_cell(t, "%s", fmt_time(buf, sizeof(buf),
-		    jnum(a, "created_at", 0)));
-	}
-	table_print(ctl, t);
-	reply_free(&r);
-	return CTL_OK;
+	return out_list(ctl, "/api/agents", heads, agent_row);
 }
 
 static void

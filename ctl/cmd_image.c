@@ -32,46 +32,32 @@ struct build {
 	const char *name, *version, *output, *link, *catalog;
 };
 
+static void
+image_row(struct table *t, struct json_object *m)
+{
+	char buf[64];
+
+	table_cell(t, "%s", jstr(m, "alias"));
+	table_cell(t, "%s", jstr(m, "version"));
+	table_cell(t, "%s", fmt_size(buf, sizeof(buf),
+	    jnum(m, "size", 0)));
+	table_cell(t, "%s", fmt_time(buf, sizeof(buf),
+	    jnum(m, "created_at", 0)));
+	table_cell(t, "%.12s", jstr(m, "fingerprint"));
+	table_cell(t, "%s", jstr(m, "description"));
+}
+
 int
 cmd_image_list(struct ctl *ctl, int argc, char **argv)
 {
-	struct json_object *m;
-	struct table *t;
-	struct reply r;
-	char buf[64];
-	size_t i;
+	static const char *const heads[] = {
+		"IMAGE", "VERSION", "SIZE",
+		"CREATED", "FINGERPRINT", "DESCRIPTION", NULL
+	};
 
 	(void)argc;
 	(void)argv;
-	if (rest_get(ctl, "/api/images", &r) == -1) {
-		reply_free(&r);
-		return CTL_FAIL;
-	}
-	if (ctl->json) {
-		out_json(&r);
-		reply_free(&r);
-		return CTL_OK;
-	}
-	t = table_new(6);
-	table_cell(t, "IMAGE");
-	table_cell(t, "VERSION");
-	table_cell(t, "SIZE");
-	table_cell(t, "CREATED");
-	table_cell(t, "FINGERPRINT");
-	table_cell(t, "DESCRIPTION");
-	for (i = 0; (m = jat(r.doc, i)) != NULL; i++) {
-		table_cell(t, "%s", jstr(m, "alias"));
-		table_cell(t, "%s", jstr(m, "version"));
-		table_cell(t, "%s", fmt_size(buf, sizeof(buf),
-		    jnum(m, "size", 0)));
-		table_cell(t, "%s", fmt_time(buf, sizeof(buf),
-		    jnum(m, "created_at", 0)));
-		table_cell(t, "%.12s", jstr(m, "fingerprint"));
-		table_cell(t, "%s", jstr(m, "description"));
-	}
-	table_print(ctl, t);
-	reply_free(&r);
-	return CTL_OK;
+	return out_list(ctl, "/api/images", heads, image_row);
 }
 
 static int

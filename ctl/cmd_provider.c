@@ -226,46 +226,33 @@ join_models(struct json_object *list, char *buf, size_t size)
 	return buf;
 }
 
+static void
+provider_row(struct table *t, struct json_object *p)
+{
+	char buf[400];
+
+	table_cell(t, "%s", jstr(p, "name"));
+	table_cell(t, "%s%s", jstr(p, "type"),
+	    jbool(p, "built_in") ? " (built in)" : "");
+	table_cell(t, "%s", jstr(p, "url")[0] != '\0' ?
+	    jstr(p, "url") : "-");
+	table_cell(t, "%s", jbool(p, "allow_private") ? "allowed" :
+	    "-");
+	table_cell(t, "%s", join_models(jget(p, "models"), buf,
+	    sizeof(buf)));
+}
+
 int
 cmd_provider_list(struct ctl *ctl, int argc, char **argv)
 {
-	struct json_object *p;
-	struct table *t;
-	struct reply r;
-	char buf[400];
-	size_t i;
+	static const char *const heads[] = {
+		"PROVIDER", "TYPE", "URL",
+		"PRIVATE", "MODELS", NULL
+	};
 
 	(void)argc;
 	(void)argv;
-	if (rest_get(ctl, "/api/providers", &r) == -1) {
-		reply_free(&r);
-		return CTL_FAIL;
-	}
-	if (ctl->json) {
-		out_json(&r);
-		reply_free(&r);
-		return CTL_OK;
-	}
-	t = table_new(5);
-	table_cell(t, "PROVIDER");
-	table_cell(t, "TYPE");
-	table_cell(t, "URL");
-	table_cell(t, "PRIVATE");
-	table_cell(t, "MODELS");
-	for (i = 0; (p = jat(r.doc, i)) != NULL; i++) {
-		table_cell(t, "%s", jstr(p, "name"));
-		table_cell(t, "%s%s", jstr(p, "type"),
-		    jbool(p, "built_in") ? " (built in)" : "");
-		table_cell(t, "%s", jstr(p, "url")[0] != '\0' ?
-		    jstr(p, "url") : "-");
-		table_cell(t, "%s", jbool(p, "allow_private") ? "allowed" :
-		    "-");
-		table_cell(t, "%s", join_models(jget(p, "models"), buf,
-		    sizeof(buf)));
-	}
-	table_print(ctl, t);
-	reply_free(&r);
-	return CTL_OK;
+	return out_list(ctl, "/api/providers", heads, provider_row);
 }
 
 int

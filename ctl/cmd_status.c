@@ -106,41 +106,28 @@ cmd_log_level(struct ctl *ctl, int argc, char **argv)
 	return ret == 0 ? CTL_OK : CTL_FAIL;
 }
 
+static void
+framework_row(struct table *t, struct json_object *f)
+{
+	char size[32];
+
+	table_cell(t, "%s", jstr(f, "id"));
+	table_cell(t, "%s", jstr(f, "runtime"));
+	table_cell(t, "%s", jstr(f, "image"));
+	table_cell(t, "%s", fmt_size(size, sizeof(size),
+	    jnum(f, "memory", 0)));
+	table_cell(t, "%s", jstr(f, "description"));
+}
+
 int
 cmd_framework_list(struct ctl *ctl, int argc, char **argv)
 {
-	struct json_object *f;
-	struct table *t;
-	struct reply r;
-	char size[32];
-	size_t i;
+	static const char *const heads[] = {
+		"FRAMEWORK", "RUNTIME", "IMAGE",
+		"MEMORY", "DESCRIPTION", NULL
+	};
 
 	(void)argc;
 	(void)argv;
-	if (rest_get(ctl, "/api/frameworks", &r) == -1) {
-		reply_free(&r);
-		return CTL_FAIL;
-	}
-	if (ctl->json) {
-		out_json(&r);
-		reply_free(&r);
-		return CTL_OK;
-	}
-	t = table_new(5);
-	table_cell(t, "FRAMEWORK");
-	table_cell(t, "RUNTIME");
-	table_cell(t, "IMAGE");
-	table_cell(t, "MEMORY");
-	table_cell(t, "DESCRIPTION");
-	for (i = 0; (f = jat(r.doc, i)) != NULL; i++) {
-		table_cell(t, "%s", jstr(f, "id"));
-		table_cell(t, "%s", jstr(f, "runtime"));
-		table_cell(t, "%s", jstr(f, "image"));
-		table_cell(t, "%s", fmt_size(size, sizeof(size),
-		    jnum(f, "memory", 0)));
-		table_cell(t, "%s", jstr(f, "description"));
-	}
-	table_print(ctl, t);
-	reply_free(&r);
-	return CTL_OK;
+	return out_list(ctl, "/api/frameworks", heads, framework_row);
 }

@@ -119,6 +119,15 @@ void	 table_cell(struct table *, const char *, ...)
 	    __attribute__((__format__(printf, 2, 3)));
 void	 table_print(const struct ctl *, struct table *);	/* and frees it */
 
+/* ---- list.c ---- */
+
+/*
+ * The array at that path as a table with these heads (NULL ends them), each
+ * element filled in by row(); or as it came with --json.  An exit status.
+ */
+int	 out_list(struct ctl *, const char *path, const char *const *heads,
+	    void (*row)(struct table *, struct json_object *));
+
 /* Members of a document; the default when absent or of another type. */
 const char *jstr(struct json_object *, const char *);		/* "" */
 double	 jnum(struct json_object *, const char *, double);
