@@ -1,10 +1,10 @@
 # Build rules of agentctl.
 # SPDX-License-Identifier: ISC
 bin_PROGRAMS += agentctl
-CTL_MODULES = ctl/ctl.h ctl/list.c ctl/out.c ctl/trace_print.c ctl/trace_print.h
+CTL_MODULES = ctl/ctl.h ctl/out.c ctl/trace_print.c ctl/trace_print.h
 agentctl_SOURCES = ctl/main.c ctl/rest.c ctl/cmd_agent.c ctl/cmd_chat.c \
 	ctl/cmd_doctor.c ctl/cmd_image.c ctl/cmd_logs.c ctl/cmd_provider.c \
-	ctl/cmd_status.c ctl/cmd_trace.c $(CTL_MODULES)
+	ctl/cmd_status.c ctl/cmd_trace.c ctl/list.c $(CTL_MODULES)
 agentctl_CPPFLAGS = $(AM_CPPFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS)
 agentctl_LDADD = libhttp.a libcommon.a $(CURL_LIBS) $(JSON_LIBS) $(BSD_LIBS)
 
