@@ -20,7 +20,7 @@
 #include "db.h"
 #include "log.h"
 
-#define STMT_MAX	96
+#define STMT_MAX	256
 #define BUSY_MS		2000
 #define CACHE_KIB	512
 

@@ -60,7 +60,8 @@ enum agent_state {
 	AGENT_RUNNING,
 	AGENT_STOPPED,
 	AGENT_DELETING,
-	AGENT_FAILED
+	AGENT_FAILED,
+	AGENT_PAUSED		/* frozen: no message, no LLM call */
 };
 
 struct msg_bytes {

@@ -134,7 +134,7 @@ class Incus:
 class Images:
     """The base images, built once and kept as long as nothing changed."""
 
-    cache = "/var/cache/agentd/check"
+    cache = os.environ.get("AGENTD_CHECK_CACHE", "/var/cache/agentd/check")
 
     def __init__(self, build):
         self.build = build

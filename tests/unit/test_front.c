@@ -479,5 +479,6 @@ main(void)
 		cmocka_unit_test(test_guard),
 	};
 
+	routes_init();
 	return (cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -28,7 +28,7 @@ struct upload;
 #define FRONT_ROW_MAX	(8 * 1024 * 1024)	/* of one row in parts */
 #define FRONT_DEPTH	32			/* of a JSON body */
 
-/* ---- routes.c: the table from which everything about the API comes ---- */
+/* ---- routes*.c: the table from which everything about the API comes ---- */
 
 enum who { WHO_PUBLIC, WHO_USER, WHO_ADMIN };
 
@@ -90,8 +90,12 @@ struct route {
 	const char		*returns;
 };
 
-extern const struct route routes[];
-extern const size_t nroutes;
+#define ROUTES_MAX	160
+
+/* Once, at the start: puts the tables together. */
+void	routes_init(void);
+extern struct route	routes[ROUTES_MAX];
+extern size_t		nroutes;
 
 /* ---- fields.c: values of a request into a message ---- */
 

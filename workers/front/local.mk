@@ -1,7 +1,10 @@
 # Build rules of workers/front/.
 # SPDX-License-Identifier: ISC
 pkglibexec_PROGRAMS += agentd-front
-front_table = workers/front/front.h workers/front/routes.c \
+front_table = workers/front/front.h workers/front/routes.h \
+	workers/front/routes.c workers/front/routes_agent.c \
+	workers/front/routes_chat.c workers/front/routes_provider.c \
+	workers/front/routes_system.c workers/front/routes_trace.c \
 	workers/front/fields.c workers/front/fields.h \
 	workers/front/values.c workers/front/guard.c workers/front/openapi.c
 agentd_front_SOURCES = $(front_table) workers/front/main.c \

@@ -66,6 +66,7 @@ init(void)
 	struct httpd_conf c;
 	int i;
 
+	routes_init();
 	httpd_conf_init(&c);
 	c.max_conns = wc->max_connections > 0 ? wc->max_connections :
 	    CONNS_DEFAULT;

@@ -281,7 +281,7 @@ agent_h_conf(struct peer *p, struct msg *m)
 	struct agent *a;
 
 	(void)p;
-	if (c->state > AGENT_FAILED || !sys_is_slug(c->slug) ||
+	if (c->state > AGENT_PAUSED || !sys_is_slug(c->slug) ||
 	    (a = agent_get(c->agent_id)) == NULL)
 		return -1;
 	(void)strlcpy(a->slug, c->slug, sizeof(a->slug));

@@ -44,6 +44,7 @@ static const char *const states[] = {
 	[AGENT_STOPPED] = "stopped",
 	[AGENT_DELETING] = "deleting",
 	[AGENT_FAILED] = "failed",
+	[AGENT_PAUSED] = "paused",
 };
 
 static enum agent_state
@@ -73,7 +74,8 @@ insert(struct agent *a)
 #define AGENT_COLS \
 	"id, owner_id, slug, display_name, framework, model, emoji, color, " \
 	"status, memory, cpus, disk, instance, channel_id, uid_base, " \
-	"uid_count, next_event, created_at, started_at, last_seen"
+	"uid_count, next_event, created_at, started_at, last_seen, fallbacks, " \
+	"processes, network, idle, asleep, paused_by, snapshots, image, reason"
 
 static struct agent *
 from_row(struct db_stmt *s)
@@ -103,6 +105,15 @@ from_row(struct db_stmt *s)
 	a->created_at = db_double(s, 17);
 	a->started_at = db_double(s, 18);
 	a->last_seen = a->seen_saved = db_double(s, 19);
+	(void)strlcpy(a->fallbacks, db_text(s, 20), sizeof(a->fallbacks));
+	a->processes = (uint32_t)db_int(s, 21);
+	(void)strlcpy(a->network, db_text(s, 22), sizeof(a->network));
+	a->idle = (uint32_t)db_int(s, 23);
+	a->asleep = db_int(s, 24) != 0;
+	(void)strlcpy(a->paused_by, db_text(s, 25), sizeof(a->paused_by));
+	(void)strlcpy(a->snapshots, db_text(s, 26), sizeof(a->snapshots));
+	(void)strlcpy(a->image, db_text(s, 27), sizeof(a->image));
+	(void)strlcpy(a->reason, db_text(s, 28), sizeof(a->reason));
 	return a;
 }
 
@@ -182,12 +193,15 @@ agent_add(struct agent *a)
 	insert(a);
 	(void)db_exec(keeper_db(), "INSERT INTO agent (" AGENT_COLS ") VALUES "
 	    "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
-	    "?15, ?16, ?17, ?18, ?19, ?20)", "sssssssssquqssuuqddd", a->id,
+	    "?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, "
+	    "?27, ?28, ?29)", "sssssssssquqssuuqdddsusuussss", a->id,
 	    a->owner, a->slug, a->display_name, a->framework, a->model,
 	    a->emoji, a->color, states[a->state], (int64_t)a->memory, a->cpus,
 	    (int64_t)a->disk, a->instance, a->channel_id, a->uid_base,
 	    a->uid_count, (int64_t)a->next_event, a->created_at,
-	    a->started_at, a->last_seen);
+	    a->started_at, a->last_seen, a->fallbacks, a->processes,
+	    a->network, a->idle, (uint32_t)a->asleep, a->paused_by,
+	    a->snapshots, a->image, a->reason);
 }
 
 void
@@ -212,11 +226,20 @@ agent_delete_row(const struct agent *a)
 int
 agent_save(const struct agent *a)
 {
-	return db_exec(keeper_db(), "UPDATE agent SET status = ?2, "
-	    "channel_id = ?3, uid_base = ?4, uid_count = ?5, started_at = ?6, "
-	    "last_seen = ?7 WHERE id = ?1", "sssuudd", a->id,
-	    states[a->state], a->channel_id, a->uid_base, a->uid_count,
-	    a->started_at, a->last_seen) == 1 ? 0 : -1;
+	return db_exec(keeper_db(), "UPDATE agent SET slug = ?2, "
+	    "display_name = ?3, model = ?4, emoji = ?5, color = ?6, "
+	    "status = ?7, memory = ?8, cpus = ?9, disk = ?10, "
+	    "instance = ?11, channel_id = ?12, uid_base = ?13, "
+	    "uid_count = ?14, started_at = ?15, last_seen = ?16, "
+	    "fallbacks = ?17, processes = ?18, network = ?19, idle = ?20, "
+	    "asleep = ?21, paused_by = ?22, snapshots = ?23, image = ?24, "
+	    "reason = ?25 WHERE id = ?1", "sssssssquqssuuddsusuussss", a->id,
+	    a->slug, a->display_name, a->model, a->emoji, a->color,
+	    states[a->state], (int64_t)a->memory, a->cpus, (int64_t)a->disk,
+	    a->instance, a->channel_id, a->uid_base, a->uid_count,
+	    a->started_at, a->last_seen, a->fallbacks, a->processes,
+	    a->network, a->idle, (uint32_t)a->asleep, a->paused_by,
+	    a->snapshots, a->image, a->reason) == 1 ? 0 : -1;
 }
 
 void
@@ -258,6 +281,27 @@ agent_json(struct jbuf *jb, const struct agent *a)
 	else
 		jb_null(jb);
 	jb_end(jb);
+}
+
+bool
+agent_lock(struct agent *a, const char *verb, struct client c)
+{
+	if (a->job != NULL)
+		reply_error(c, 409, "agent %s is being deployed", a->slug);
+	else if (a->doing != NULL)
+		reply_error(c, 409, "agent %s: a %s is under way", a->slug,
+		    a->doing);
+	else {
+		a->doing = verb;
+		return true;
+	}
+	return false;
+}
+
+void
+agent_unlock(struct agent *a)
+{
+	a->doing = NULL;
 }
 
 void

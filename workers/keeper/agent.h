@@ -23,8 +23,8 @@
 #define SLUG_MAX	52
 #define INSTANCE_MAX	64
 
+struct client;
 struct job;
-struct op;
 struct sub;
 
 struct agent {
@@ -41,7 +41,15 @@ struct agent {
 	char		 color[17];
 	enum agent_state state;
 	uint64_t	 memory, disk;		/* bytes */
-	uint32_t	 cpus;
+	uint32_t	 cpus, processes;	/* processes 0: the framework's */
+	char		 fallbacks[4096];	/* models, one a line */
+	char		 network[16];		/* none, egress, allow */
+	uint32_t	 idle;		/* seconds until it sleeps; 0: never */
+	bool		 asleep;	/* a message wakes it */
+	char		 paused_by[16];	/* "", user, quota */
+	char		 snapshots[64];	/* schedule: "daily keep 7", or "" */
+	char		 image[65];	/* fingerprint it was made from */
+	char		 reason[256];	/* why it failed or was paused, or "" */
 	uint32_t	 uid_base, uid_count;	/* 0, 0: not known */
 	uint64_t	 next_event;		/* of its outbox */
 	double		 created_at, started_at, last_seen;
@@ -49,7 +57,7 @@ struct agent {
 	double		 seen_saved;	/* last_seen as the database has it */
 	uint32_t	 queued;	/* rows in its outbox */
 	struct job	*job;		/* its deploy, NULL: done */
-	struct op	*op;		/* what is being done to it, or NULL */
+	const char	*doing;		/* the verb that holds its lock, or NULL */
 	struct sub	*sub;		/* its event stream, or NULL */
 };
 
@@ -83,6 +91,13 @@ void		 agent_counts(uint32_t *total, uint32_t *running,
 int		 agent_slug(const char *name, char out[SLUG_MAX + 1]);
 /* A color is "" or #rrggbb. */
 bool		 agent_color_ok(const char *);
+
+/*
+ * One thing at a time is done to an agent.  The verb is static text.  False,
+ * and the client got its 409, if something else is under way (a deploy too).
+ */
+bool		 agent_lock(struct agent *, const char *verb, struct client);
+void		 agent_unlock(struct agent *);
 
 int		 h_agent_list(struct peer *, struct msg *);
 int		 h_agent_get(struct peer *, struct msg *);

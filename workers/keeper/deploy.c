@@ -137,12 +137,10 @@ copy_trimmed(char *dst, const char *src, size_t size)
 		dst[--n] = '\0';
 }
 
-static struct agent *
-make_agent(const struct m_agent_deploy *in, const struct pass *who,
-    const char *slug)
+struct agent *
+deploy_agent(const struct pass *who, const char *slug)
 {
-	const struct framework	*f = framework_get(in->framework);
-	struct agent		*a;
+	struct agent	*a;
 
 	if ((a = calloc(1, sizeof(*a))) == NULL)
 		fatal("agent");
@@ -151,43 +149,47 @@ make_agent(const struct m_agent_deploy *in, const struct pass *who,
 	    a->id);
 	(void)strlcpy(a->slug, slug, sizeof(a->slug));
 	(void)strlcpy(a->owner, who->principal, sizeof(a->owner));
+	(void)strlcpy(a->network, "none", sizeof(a->network));
+	a->state = AGENT_DEPLOYING;
+	a->created_at = sys_time();
+	return a;
+}
+
+static struct agent *
+make_agent(const struct m_agent_deploy *in, const struct pass *who,
+    const char *slug)
+{
+	const struct framework	*f = framework_get(in->framework);
+	struct agent		*a = deploy_agent(who, slug);
+
 	copy_trimmed(a->display_name, in->name, sizeof(a->display_name));
 	(void)strlcpy(a->framework, in->framework, sizeof(a->framework));
 	copy_trimmed(a->model, in->model, sizeof(a->model));
 	copy_trimmed(a->emoji, in->emoji, sizeof(a->emoji));
 	(void)strlcpy(a->color, in->color[0] != '\0' ? in->color : "#888888",
 	    sizeof(a->color));
-	a->state = AGENT_DEPLOYING;
 	/* As it is made, a later change of the catalog changes nothing. */
 	a->memory = in->memory != 0 ? in->memory : f->memory != 0 ?
 	    f->memory : MEMORY_DEFAULT;
 	a->cpus = in->cpus != 0 ? in->cpus : f->cpus != 0 ? f->cpus : 1;
 	a->disk = in->disk != 0 ? in->disk : f->disk;
-	a->created_at = sys_time();
 	return a;
 }
 
-int
-h_agent_deploy(struct peer *p, struct msg *m)
+void
+deploy_begin(struct client c, const struct pass *who, struct agent *a,
+    enum job_source source, const char *ref, const char *idem_key)
 {
-	const struct m_agent_deploy	*in = &m->u.agent_deploy;
-	struct client			 c = client_of(m);
-	char				 id[ID_LEN + 1], slug[SLUG_MAX + 1];
-	struct db			*db = keeper_db();
-	uint32_t			 actions;
-	struct agent			*a;
-	struct pass			 who;
-	struct job			*j;
+	struct db	*db = keeper_db();
+	char		 id[ID_LEN + 1];
+	uint32_t	 actions;
+	struct job	*j;
 
-	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1 ||
-	    answer_known(c, &who, in->idempotency_key) ||
-	    !may_deploy(c, in, slug))
-		return 0;
-	a = make_agent(in, &who, slug);
 	sys_id(id);
 	j = job_new(id, a->id, a->instance, a);
 	j->asker = c;
+	j->source = source;
+	(void)strlcpy(j->source_ref, ref, sizeof(j->source_ref));
 	/* On disk before anything else hears of it. */
 	actions = jobsm_event(&j->sm, JE_START);
 	job_mark(j, JS_PLANNED);
@@ -196,22 +198,39 @@ h_agent_deploy(struct peer *p, struct msg *m)
 		job_abort(j);
 		free(a);
 		reply_db_error(c);
-		return 0;
+		return;
 	}
 	agent_add(a);
-	jobrow_insert(j, in->idempotency_key);
+	jobrow_insert(j, idem_key);
 	jobrow_write(j, "deploying");
-	audit_add(&who, "AGENT_DEPLOY", a->slug, 202, a->id);
+	audit_add(who, "AGENT_DEPLOY", a->slug, 202, a->id);
 	if (db_commit(db) == -1) {
 		job_abort(j);
 		agent_forget(a);
 		reply_db_error(c);
-		return 0;
+		return;
 	}
 	j->saved = j->nmarks;
 	tracebox_agent(a);
 	keeper_tell_gateway(a);
 	job_start(j, actions);
 	tracebox_kick();
+}
+
+int
+h_agent_deploy(struct peer *p, struct msg *m)
+{
+	const struct m_agent_deploy	*in = &m->u.agent_deploy;
+	struct client			 c = client_of(m);
+	char				 slug[SLUG_MAX + 1];
+	struct pass			 who;
+
+	(void)p;
+	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1 ||
+	    answer_known(c, &who, in->idempotency_key) ||
+	    !may_deploy(c, in, slug))
+		return 0;
+	deploy_begin(c, &who, make_agent(in, &who, slug), JOB_IMAGE, "",
+	    in->idempotency_key);
 	return 0;
 }

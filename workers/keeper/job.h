@@ -19,6 +19,14 @@ struct event;
 
 #define JOB_STEPS	12
 
+/* What the instance is made from. */
+enum job_source {
+	JOB_IMAGE,		/* the framework's image */
+	JOB_POOL,		/* a warm instance; ref: its name */
+	JOB_COPY,		/* a snapshot; ref: agent id/snapshot */
+	JOB_BACKUP		/* an imported file; ref: its id */
+};
+
 struct job_mark {
 	enum job_step	 step;
 	double		 at;		/* epoch */
@@ -35,6 +43,8 @@ struct job {
 	char			 id[ID_LEN + 1];
 	char			 agent_id[ID_LEN + 1];
 	char			 instance[INSTANCE_MAX + 1];
+	enum job_source		 source;
+	char			 source_ref[128];
 	struct agent		*agent;		/* NULL: its row is gone */
 	struct jobsm		 sm;
 	struct job_mark		 marks[JOB_STEPS];
@@ -70,7 +80,22 @@ void		 job_event(struct job *, enum job_event);
 void		 job_fail(struct job *, enum job_event, uint32_t status,
 		    const char *, ...) __attribute__((format(printf, 4, 5)));
 
+/* ---- deploy.c ---- */
+
+/*
+ * Begins the deploy of an agent that was made up in memory (freed if that
+ * fails): rows, audit, 202 or the refusal.
+ */
+void		 deploy_begin(struct client, const struct pass *,
+		    struct agent *, enum job_source, const char *ref,
+		    const char *idem_key);
+/* A new one with its id, instance name, owner and times; fatal without memory. */
+struct agent	*deploy_agent(const struct pass *, const char *slug);
+
 /* ---- jobask.c ---- */
+
+/* The answer to whatever makes the instance: CT_DONE. */
+void		 job_on_created(struct msg *, void *job);
 
 void		 job_ask_policy(struct job *);
 void		 job_ask_socket(struct job *);

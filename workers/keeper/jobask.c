@@ -54,8 +54,8 @@ on_socket(struct msg *m, void *arg)
 		    "the supervisor does not answer");
 }
 
-static void
-on_created(struct msg *m, void *arg)
+void
+job_on_created(struct msg *m, void *arg)
 {
 	const struct m_ct_done	*d;
 	struct job		*j = arg;
@@ -78,8 +78,8 @@ on_created(struct msg *m, void *arg)
 	}
 }
 
-void
-job_ask_create(struct job *j)
+static void
+ask_image(struct job *j)
 {
 	const struct framework	*f = framework_get(j->agent->framework);
 	const struct agent	*a = j->agent;
@@ -97,13 +97,26 @@ job_ask_create(struct job *j)
 	m.memory = a->memory;
 	m.cpus = a->cpus;
 	m.disk = a->disk;
-	m.processes = f != NULL && f->processes != 0 ? f->processes :
-	    PROCS_DEFAULT;
+	m.processes = a->processes != 0 ? a->processes :
+	    f != NULL && f->processes != 0 ? f->processes : PROCS_DEFAULT;
 	/* No time-out: container has its own, and always answers. */
 	j->create_req = peer_request(worker_peer(PROC_CONTAINER),
-	    MSG_CT_CREATE, &m, 0, on_created, j);
+	    MSG_CT_CREATE, &m, 0, job_on_created, j);
 	/* Nothing was sent: again when it is back; the deadline goes on. */
 	j->create_lost = j->create_req == 0;
+}
+
+void
+job_ask_create(struct job *j)
+{
+	switch (j->source) {
+	case JOB_IMAGE:
+	case JOB_POOL:
+	case JOB_COPY:
+	case JOB_BACKUP:
+		ask_image(j);
+		break;
+	}
 }
 
 void

@@ -14,6 +14,13 @@
 #define JOBS_KEPT	1000
 #define FOLLOWERS_MAX	64
 
+static const char *const sources[] = {
+	[JOB_IMAGE] = "image",
+	[JOB_POOL] = "pool",
+	[JOB_COPY] = "copy",
+	[JOB_BACKUP] = "backup",
+};
+
 void
 job_mark(struct job *j, enum job_step step)
 {
@@ -35,13 +42,25 @@ jobrow_insert(struct job *j, const char *idem_key)
 
 	(void)db_exec(db, "INSERT INTO job (id, owner_id, agent_id, slug, "
 	    "display_name, instance, idem_key, status, step, started_at, "
-	    "updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'deploying', "
-	    "'planned', ?8, ?8)", "sssssssd", j->id, a->owner, a->id,
-	    a->slug, a->display_name, a->instance,
-	    idem_key[0] != '\0' ? idem_key : NULL, sys_time());
+	    "updated_at, source, source_ref) VALUES (?1, ?2, ?3, ?4, ?5, "
+	    "?6, ?7, 'deploying', 'planned', ?8, ?8, ?9, ?10)",
+	    "sssssssdss", j->id, a->owner, a->id, a->slug, a->display_name,
+	    a->instance, idem_key[0] != '\0' ? idem_key : NULL, sys_time(),
+	    sources[j->source], j->source_ref);
 	(void)db_exec(db, "DELETE FROM job WHERE status <> 'deploying' AND "
 	    "started_at < (SELECT min(started_at) FROM (SELECT started_at "
 	    "FROM job ORDER BY started_at DESC LIMIT ?1))", "i", JOBS_KEPT);
+}
+
+static enum job_source
+source_by_name(const char *name)
+{
+	size_t	 i;
+
+	for (i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+		if (strcmp(sources[i], name) == 0)
+			return (enum job_source)i;
+	return JOB_IMAGE;
 }
 
 static void
@@ -103,7 +122,8 @@ jobrow_resume(struct job *j)
 
 	(void)db_get_int(keeper_db(), &n, "SELECT count(*) FROM job_step "
 	    "WHERE job_id = ?1", "s", j->id);
-	s = db_query(keeper_db(), "SELECT j.step, j.error, s.step, s.at FROM "
+	s = db_query(keeper_db(), "SELECT j.step, j.error, s.step, s.at, "
+	    "j.source, j.source_ref FROM "
 	    "job j JOIN job_step s ON s.job_id = j.id WHERE j.id = ?1 "
 	    "ORDER BY s.n DESC LIMIT 1", "s", j->id);
 	if (s != NULL && db_step(s) == 1 && n > 0 && n < JOB_STEPS) {
@@ -114,6 +134,9 @@ jobrow_resume(struct job *j)
 		j->marks[n - 1].step = step_by_name(db_text(s, 2));
 		j->marks[n - 1].at = db_double(s, 3);
 		j->marks[n - 1].at_ms = sys_now_ms();
+		j->source = source_by_name(db_text(s, 4));
+		(void)strlcpy(j->source_ref, db_text(s, 5),
+		    sizeof(j->source_ref));
 	}
 	db_end(s);
 	j->sm.instance = true;

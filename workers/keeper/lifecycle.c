@@ -47,7 +47,7 @@ static void
 op_free(struct op *op)
 {
 	if (op->agent != NULL)
-		op->agent->op = NULL;
+		agent_unlock(op->agent);
 	if (op->timer != NULL)
 		event_free(op->timer);
 	free(op);
@@ -78,7 +78,6 @@ op_new(struct agent *a, enum verb verb, struct client c)
 	op->agent = a;
 	op->verb = verb;
 	op->client = c;
-	a->op = op;
 	if (c.id != 0)
 		(void)evtimer_add(op->timer, &tv);
 	return op;
@@ -230,7 +229,6 @@ on_removed(void *arg)
 		op_bad(op, 507, "the state database cannot be written");
 		return;
 	}
-	a->op = NULL;
 	op->agent = NULL;
 	agent_forget(a);
 	if (channel[0] != '\0')
@@ -256,7 +254,8 @@ lifecycle_resume(void)
 	struct agent	*a;
 
 	for (a = agent_first(); a != NULL; a = agent_next(a))
-		if (a->state == AGENT_DELETING && a->job == NULL)
+		if (a->state == AGENT_DELETING && a->job == NULL &&
+		    agent_lock(a, verbs[V_DELETE].name, nobody))
 			begin_delete(op_new(a, V_DELETE, nobody));
 }
 
@@ -285,9 +284,12 @@ begin(struct agent *a, enum verb verb, struct client c,
 	};
 	struct op	*op;
 
+	if (!agent_lock(a, verbs[verb].name, c))
+		return;
 	if (verb == V_START || verb == V_RESTART)
 		a->started_at = sys_time();
 	if (store_state(a, want[verb], verbs[verb].name, who, "") == -1) {
+		agent_unlock(a);
 		reply_db_error(c);
 		return;
 	}
@@ -319,11 +321,6 @@ h_agent_action(struct peer *p, struct msg *m)
 	} else if (a->job != NULL && verb == V_DELETE) {
 		audit_add(&who, "AGENT_ACTION", a->slug, 200, "delete");
 		job_cancel(a, c);
-	} else if (a->job != NULL) {
-		reply_error(c, 409, "agent %s is being deployed", a->slug);
-	} else if (a->op != NULL) {
-		reply_error(c, 409, "agent %s: a %s is under way", a->slug,
-		    verbs[a->op->verb].name);
 	} else if (a->state == AGENT_DELETING && verb != V_DELETE) {
 		reply_error(c, 409, "agent %s is being deleted", a->slug);
 	} else {

@@ -112,7 +112,7 @@ check_agent(struct agent *a)
 	struct row	*r = row_of(a);
 
 	/* Whoever is at work on it knows better. */
-	if (a->job != NULL || a->op != NULL || a->state == AGENT_DELETING)
+	if (a->job != NULL || a->doing != NULL || a->state == AGENT_DELETING)
 		return;
 	if (r == NULL) {
 		/* Younger than the list, or the list was cut. */

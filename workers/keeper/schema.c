@@ -147,7 +147,22 @@ static const char v1[] =
 	" status INTEGER NOT NULL,"
 	" detail TEXT NOT NULL) STRICT;";
 
-static const char *const steps[] = { v1 };
+static const char v2[] =
+	"ALTER TABLE agent ADD COLUMN fallbacks TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE agent ADD COLUMN processes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE agent ADD COLUMN network TEXT NOT NULL DEFAULT 'none';"
+	"ALTER TABLE agent ADD COLUMN idle INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE agent ADD COLUMN asleep INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE agent ADD COLUMN paused_by TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE agent ADD COLUMN snapshots TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE agent ADD COLUMN image TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE agent ADD COLUMN reason TEXT NOT NULL DEFAULT '';"
+	/* What the instance is made from: see enum job_source. */
+	"ALTER TABLE job ADD COLUMN source TEXT NOT NULL DEFAULT 'image';"
+	"ALTER TABLE job ADD COLUMN source_ref TEXT NOT NULL DEFAULT '';";
+
+/* A new part of keeper appends a step of its own, named after it. */
+static const char *const steps[] = { v1, v2 };
 
 const struct db_schema keeper_schema = {
 	.name = "state.db",

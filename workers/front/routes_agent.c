@@ -1,0 +1,81 @@
+/*
+ * Routes: agents and their deploys.
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: front. Talks to: nobody.
+ */
+#include "front.h"
+#include "routes.h"
+
+static const struct field deploy[] = {
+	{ "name", AT_BODY, FT_STR, true, 1, 128, O(agent_deploy, name), NULL,
+	    "display name; the slug is made from it" },
+	{ "framework", AT_BODY, FT_STR, true, 1, 64,
+	    O(agent_deploy, framework), NULL,
+	    "id of a framework, see /api/frameworks" },
+	{ "model", AT_BODY, FT_STR, false, 1, 256, O(agent_deploy, model),
+	    NULL, "what the alias default means for this agent" },
+	{ "emoji", AT_BODY, FT_STR, false, 0, 32, O(agent_deploy, emoji),
+	    NULL, "shown beside the name" },
+	{ "color", AT_BODY, FT_STR, false, 0, 16, O(agent_deploy, color),
+	    "#888888", "shown beside the name" },
+	{ "memory_limit", AT_BODY, FT_SIZE, false, 16 << 20, 1LL << 50,
+	    O(agent_deploy, memory), NULL, "bytes, or text like 2GB, 512MiB" },
+	{ "cpu_limit", AT_BODY, FT_U32, false, 1, 1024,
+	    O(agent_deploy, cpus), NULL, "number of CPUs" },
+	{ "disk_limit", AT_BODY, FT_SIZE, false, 64 << 20, 1LL << 55,
+	    O(agent_deploy, disk), NULL, "bytes, or text like 40GiB" },
+	IDEMPOTENCY(agent_deploy),
+};
+
+static const struct field agent[] = { SLUG(agent_ref, slug) };
+
+static const struct field start[] = {
+	SLUG(agent_action, slug), ACTION("start"),
+};
+
+static const struct field stop[] = {
+	SLUG(agent_action, slug), ACTION("stop"),
+};
+
+static const struct field restart[] = {
+	SLUG(agent_action, slug), ACTION("restart"),
+};
+
+static const struct field delete[] = {
+	SLUG(agent_action, slug), ACTION("delete"),
+};
+
+static const struct field watch[] = {
+	SLUG(agent_watch, slug), FOLLOW(agent_watch),
+};
+
+static const struct route rows[] = {
+	{ { "POST", "/api/agents/deploy", 16 * KIB, 0 }, WHO_USER,
+	    MSG_AGENT_DEPLOY, PROC_KEEPER, ANS_DOC, T_WRITE, N(deploy), NULL,
+	    NULL, 202, "Deploy an agent", "job_id, name, status deploying" },
+	{ { "GET", "/api/agents", 0, 0 }, WHO_USER, MSG_AGENT_LIST,
+	    PROC_KEEPER, ANS_LIST, T_READ, NONE, NULL, NULL, 200,
+	    "All agents", "array of agents" },
+	{ { "GET", "/api/agents/{slug}", 0, 0 }, WHO_USER, MSG_AGENT_GET,
+	    PROC_KEEPER, ANS_DOC, T_READ, N(agent), NULL, NULL, 200,
+	    "One agent", "the agent" },
+	{ { "DELETE", "/api/agents/{slug}", 0, 0 }, WHO_USER,
+	    MSG_AGENT_ACTION, PROC_KEEPER, ANS_DOC, T_ACTION, N(delete), NULL,
+	    NULL, 200, "Delete an agent; its trace stays", "status, name" },
+	{ { "GET", "/api/agents/{slug}/deploy-status", 0, 0 }, WHO_USER,
+	    MSG_DEPLOY_STATUS, PROC_KEEPER, ANS_DOC_SSE, T_READ, N(watch),
+	    NULL, NULL, 200, "How far a deploy is",
+	    "status, step, steps, error" },
+	{ { "POST", "/api/agents/{slug}/start", 1 * KIB, 0 }, WHO_USER,
+	    MSG_AGENT_ACTION, PROC_KEEPER, ANS_DOC, T_ACTION, N(start), NULL,
+	    NULL, 200, "Start an agent", "status, name" },
+	{ { "POST", "/api/agents/{slug}/stop", 1 * KIB, 0 }, WHO_USER,
+	    MSG_AGENT_ACTION, PROC_KEEPER, ANS_DOC, T_ACTION, N(stop), NULL,
+	    NULL, 200, "Stop an agent", "status, name" },
+	{ { "POST", "/api/agents/{slug}/restart", 1 * KIB, 0 }, WHO_USER,
+	    MSG_AGENT_ACTION, PROC_KEEPER, ANS_DOC, T_ACTION, N(restart),
+	    NULL, NULL, 200, "Restart an agent", "status, name" },
+};
+
+const struct route_set routes_agent = { N(rows) };
