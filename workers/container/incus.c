@@ -5,8 +5,7 @@
  *
  * Runs in: container.  Talks to: Incus.
  *
- * libcurl's multi socket interface on libevent: no thread, no poll, no
- * sleep.  An asynchronous answer (202) is followed by GET .../wait on the
+ * An asynchronous answer (202) is followed by GET .../wait on the
  * same handle, which Incus answers when the operation ends.
  */
 #include <sys/types.h>
@@ -20,15 +19,15 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 
+#include "curl_loop.h"
 #include "incus.h"
 #include "json.h"
 #include "log.h"
 #include "sys.h"
 
 #define CONNECT_TIMEOUT_MS	5000
-#define IDLE_CONNS		4
 #define JSON_DEPTH		32
-#define UPLOAD_IDLE_MS		60000	/* without a byte of the body */
+#define FD_IDLE_MS		60000	/* without a byte of the body */
 #define PATH_LEN		512
 
 struct call {
@@ -41,11 +40,13 @@ struct call {
 	uint64_t		 deadline;	/* sys_now_ms() */
 	bool			 waiting;	/* for an operation */
 	bool			 over;		/* the reply is too long */
-	/* upload */
+	/* upload and download */
+	bool			 down;		/* the body goes to fd */
 	int			 fd;		/* -1: none; not owned */
 	uint64_t		 left;
-	struct event		*readable;	/* fd has none at the moment */
+	struct event		*ready;		/* waits for fd */
 	bool			 short_read;	/* fd ended early */
+	bool			 no_reader;	/* fd takes no more */
 	void			(*sink)(const void *, size_t, void *);
 	incus_fn		 fn;
 	void			*arg;
@@ -53,94 +54,16 @@ struct call {
 
 static struct {
 	struct event_base	*base;
-	CURLM			*multi;
-	struct event		*timer;
 	char			*socket;
 } in;
 
-static void	reap(void);
-
-/* ---- libcurl on libevent ---- */
-
-static void
-on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	int running, flags = 0;
-
-	(void)arg;
-	if (what & EV_READ)
-		flags |= CURL_CSELECT_IN;
-	if (what & EV_WRITE)
-		flags |= CURL_CSELECT_OUT;
-	curl_multi_socket_action(in.multi, fd, flags, &running);
-	reap();
-}
-
-static void
-on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	int running;
-
-	(void)fd;
-	(void)what;
-	(void)arg;
-	curl_multi_socket_action(in.multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	reap();
-}
-
-static int
-want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *sockp)
-{
-	struct event *ev = sockp;
-	short events = EV_PERSIST;
-
-	(void)easy;
-	(void)arg;
-	if (ev != NULL)
-		event_free(ev);
-	if (what == CURL_POLL_REMOVE)
-		return 0;
-	if (what & CURL_POLL_IN)
-		events |= EV_READ;
-	if (what & CURL_POLL_OUT)
-		events |= EV_WRITE;
-	if ((ev = event_new(in.base, fd, events, on_socket, NULL)) == NULL ||
-	    event_add(ev, NULL) == -1)
-		fatal("event");
-	curl_multi_assign(in.multi, fd, ev);
-	return 0;
-}
-
-static int
-want_timer(CURLM *multi, long ms, void *arg)
-{
-	struct timeval tv;
-
-	(void)multi;
-	(void)arg;
-	if (ms < 0) {
-		event_del(in.timer);
-		return 0;
-	}
-	tv.tv_sec = ms / 1000;
-	tv.tv_usec = ms % 1000 * 1000;
-	event_add(in.timer, &tv);
-	return 0;
-}
+static void	on_done(CURL *, CURLcode);
 
 void
 incus_init(struct event_base *base)
 {
 	in.base = base;
-	/* No TLS here: its start would cost memory for nothing. */
-	if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK ||
-	    (in.multi = curl_multi_init()) == NULL ||
-	    (in.timer = evtimer_new(base, on_timer, NULL)) == NULL)
-		fatalx("libcurl: cannot start");
-	curl_multi_setopt(in.multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-	curl_multi_setopt(in.multi, CURLMOPT_TIMERFUNCTION, want_timer);
-	curl_multi_setopt(in.multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNS);
-	curl_multi_setopt(in.multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+	curl_loop_init(base, on_done);
 }
 
 void
@@ -156,8 +79,8 @@ incus_socket(const char *path)
 static void
 call_free(struct call *c)
 {
-	if (c->readable != NULL)
-		event_free(c->readable);
+	if (c->ready != NULL)
+		event_free(c->ready);
 	curl_easy_cleanup(c->easy);
 	curl_slist_free_all(c->headers);
 	free(c->body);
@@ -165,14 +88,21 @@ call_free(struct call *c)
 	free(c);
 }
 
+static size_t	 to_fd(struct call *, const char *, size_t);
+
 static size_t
 on_data(char *data, size_t one, size_t n, void *arg)
 {
 	struct call *c = arg;
 	size_t size;
+	long http = 0;
 	char *p;
 
 	n *= one;
+	/* An error of Incus is a small document also where a body is due. */
+	if (c->down && curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE,
+	    &http) == CURLE_OK && http == 200)
+		return to_fd(c, data, n);
 	if (n > c->max - c->len) {
 		c->over = true;
 		return 0;
@@ -192,24 +122,56 @@ on_data(char *data, size_t one, size_t n, void *arg)
 }
 
 static void
-on_readable(evutil_socket_t fd, short what, void *arg)
+on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct call *c = arg;
-	int running;
 
 	(void)fd;
 	if (what & EV_TIMEOUT)
-		c->short_read = true;
+		*(c->down ? &c->no_reader : &c->short_read) = true;
 	curl_easy_pause(c->easy, CURLPAUSE_CONT);
-	curl_multi_socket_action(in.multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	reap();
+	curl_loop_kick();
+}
+
+static const struct timeval idle = { FD_IDLE_MS / 1000, 0 };
+
+/*
+ * Hands a piece of the body to the descriptor.  libcurl brings the same piece
+ * again after a pause, so a part that was taken is remembered.
+ */
+static size_t
+to_fd(struct call *c, const char *data, size_t n)
+{
+	ssize_t put;
+
+	while (c->fd != -1 && c->len < n && !c->no_reader) {
+		put = write(c->fd, data + c->len, n - c->len);
+		if (put == -1 && errno == EINTR)
+			continue;
+		if (put == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			event_add(c->ready, &idle);
+			return CURL_WRITEFUNC_PAUSE;
+		}
+		if (put <= 0)
+			c->no_reader = true;
+		else
+			c->len += (size_t)put;
+	}
+	c->len = 0;
+	if (c->no_reader || n > c->left) {
+		c->over = !c->no_reader;
+		return 0;
+	}
+	c->left -= n;
+	if (c->sink != NULL)
+		c->sink(data, n, c->arg);
+	return n;
 }
 
 /* Hands the body over as the descriptor gives it. */
 static size_t
 on_body(char *out, size_t one, size_t n, void *arg)
 {
-	static const struct timeval idle = { UPLOAD_IDLE_MS / 1000, 0 };
 	struct call *c = arg;
 	ssize_t got;
 
@@ -224,7 +186,7 @@ on_body(char *out, size_t one, size_t n, void *arg)
 		got = read(c->fd, out, n);
 	while (got == -1 && errno == EINTR);
 	if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-		event_add(c->readable, &idle);
+		event_add(c->ready, &idle);
 		return CURL_READFUNC_PAUSE;
 	}
 	if (got <= 0) {
@@ -254,7 +216,7 @@ setup(struct call *c)
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
 	/* Neither "Expect: 100-continue" (it waits) nor curl's own type. */
 	c->headers = curl_slist_append(c->headers, "Expect:");
-	c->headers = curl_slist_append(c->headers, c->fd == -1 ?
+	c->headers = curl_slist_append(c->headers, c->fd == -1 || c->down ?
 	    "Content-Type: application/json" :
 	    "Content-Type: application/octet-stream");
 	if (c->headers == NULL)
@@ -273,8 +235,7 @@ start(struct call *c)
 	curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS,
 	    (long)(c->deadline > now ? c->deadline - now : 1));
 	c->len = 0;
-	if (curl_multi_add_handle(in.multi, c->easy) != CURLM_OK)
-		fatalx("libcurl: cannot start a request");
+	curl_loop_add(c->easy);
 }
 
 static struct call *
@@ -323,8 +284,7 @@ incus_upload(const char *path, int fd, uint64_t size, unsigned int timeout,
 	c->fd = fd;
 	c->left = size;
 	c->sink = sink;
-	if ((c->readable = event_new(in.base, fd, EV_READ, on_readable, c)) ==
-	    NULL)
+	if ((c->ready = event_new(in.base, fd, EV_READ, on_ready, c)) == NULL)
 		fatal("event");
 	evutil_make_socket_nonblocking(fd);
 	setup(c);
@@ -336,6 +296,27 @@ incus_upload(const char *path, int fd, uint64_t size, unsigned int timeout,
 	curl_easy_setopt(c->easy, CURLOPT_UPLOAD_BUFFERSIZE, 131072L);
 	/* A body that was read cannot be sent again on another connection. */
 	curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, 1L);
+	start(c);
+}
+
+void
+incus_download(const char *path, int fd, uint64_t max, unsigned int timeout,
+    void (*sink)(const void *, size_t, void *), incus_fn fn, void *arg)
+{
+	struct call *c;
+
+	c = call_new(path, timeout, fn, arg);
+	c->down = true;
+	c->fd = fd;
+	c->left = max;
+	c->sink = sink;
+	if (fd != -1) {
+		evutil_make_socket_nonblocking(fd);
+		if ((c->ready = event_new(in.base, fd, EV_WRITE, on_ready,
+		    c)) == NULL)
+			fatal("event");
+	}
+	setup(c);
 	start(c);
 }
 
@@ -354,9 +335,9 @@ await(struct call *c, const char *id)
 	c->waiting = true;
 	free(c->body);
 	c->body = NULL;
-	if (c->readable != NULL)
-		event_free(c->readable);
-	c->readable = NULL;
+	if (c->ready != NULL)
+		event_free(c->ready);
+	c->ready = NULL;
 	c->fd = -1;
 	curl_easy_reset(c->easy);
 	curl_slist_free_all(c->headers);
@@ -373,6 +354,8 @@ failed(struct call *c, CURLcode code, struct incus_reply *r)
 	if (c->short_read) {
 		reply_fail(r, 400, "the data ended before the size that was "
 		    "announced");
+	} else if (c->no_reader) {
+		reply_fail(r, 499, "whoever was to have the data has left");
 	} else if (c->over) {
 		reply_fail(r, 502, "the answer of Incus is too long");
 	} else if (code == CURLE_OPERATION_TIMEDOUT) {
@@ -387,20 +370,29 @@ failed(struct call *c, CURLcode code, struct incus_reply *r)
 }
 
 static void
-done(struct call *c, CURLcode code)
+on_done(CURL *easy, CURLcode code)
 {
 	struct incus_reply r;
 	struct json_object *doc = NULL;
 	struct json_err err;
 	const char *op = NULL;
-	incus_fn fn = c->fn;
-	void *arg = c->arg;
+	struct call *c;
+	incus_fn fn;
+	void *arg;
 	long http = 0;
+	char *p;
 
+	if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &p) != CURLE_OK)
+		fatalx("libcurl: a request without its call");
+	c = (struct call *)(void *)p;
+	fn = c->fn;
+	arg = c->arg;
 	memset(&r, 0, sizeof(r));
-	curl_multi_remove_handle(in.multi, c->easy);
 	if (code != CURLE_OK) {
 		failed(c, code, &r);
+	} else if (c->down && curl_easy_getinfo(c->easy,
+	    CURLINFO_RESPONSE_CODE, &http) == CURLE_OK && http == 200) {
+		r.status = 200;
 	} else if ((doc = json_parse_strict(c->buf == NULL ? "" : c->buf,
 	    c->len, JSON_DEPTH, &err)) == NULL) {
 		reply_fail(&r, 502, "Incus gave an answer that is not JSON");
@@ -416,26 +408,4 @@ done(struct call *c, CURLcode code)
 	}
 	if (doc != NULL)
 		json_free(doc);
-}
-
-/* Ends every call that libcurl is through with. */
-static void
-reap(void)
-{
-	CURLMsg *m;
-	CURLcode code;
-	struct call *c;
-	char *p;
-	int n;
-
-	while ((m = curl_multi_info_read(in.multi, &n)) != NULL) {
-		if (m->msg != CURLMSG_DONE)
-			continue;
-		code = m->data.result;
-		if (curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &p) !=
-		    CURLE_OK)
-			fatalx("libcurl: a request without its call");
-		c = (struct call *)(void *)p;
-		done(c, code);
-	}
 }

@@ -56,6 +56,15 @@ void	incus_upload(const char *path, int fd, uint64_t size,
 	    unsigned int timeout, void (*sink)(const void *, size_t, void *),
 	    incus_fn, void *);
 
+/*
+ * GETs a body that is no document: each piece goes to fd (-1: nowhere; else a
+ * pipe or socket that stays the caller's) and then to sink (may be NULL).  Who
+ * reads slowly slows Incus down.  More than max bytes are an error.
+ */
+void	incus_download(const char *path, int fd, uint64_t max,
+	    unsigned int timeout, void (*sink)(const void *, size_t, void *),
+	    incus_fn fn, void *arg);
+
 /* Sets status and an error of printable bytes. */
 void	reply_fail(struct incus_reply *, unsigned int status, const char *, ...)
 	    __attribute__((format(printf, 3, 4)));

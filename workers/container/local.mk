@@ -5,7 +5,8 @@ agentd_container_SOURCES = workers/container/main.c \
 	workers/container/container.h workers/container/action.c \
 	workers/container/create.c workers/container/destroy.c \
 	workers/container/env.c workers/container/image.c \
-	workers/container/incus.h workers/container/incus.c \
+	workers/container/incus.h workers/container/curl_loop.c \
+	workers/container/curl_loop.h workers/container/incus.c \
 	workers/container/instance.c workers/container/list.c \
 	workers/container/op.c workers/container/reply.c \
 	workers/container/valid.c
