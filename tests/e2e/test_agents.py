@@ -316,9 +316,27 @@ def test_delete_cancels_a_deploy(dull):
 
 
 def test_same_name_twice(service, pi):
-    r = service.call("POST", "/api/agents/deploy",
-                     {"name": pi.slug, "framework": "pi", "model": "demo"})
-    assert r.status == 409
+    """A taken name gets a number; the answer says which."""
+    other = service.deploy("pi", name=pi.slug)
+    try:
+        assert other.slug == f"{pi.slug}-2"
+        assert other.record["display_name"] == pi.slug
+        assert other.answer(other.say("hello"))["state"] == "complete"
+    finally:
+        other.remove()
+
+
+@pytest.mark.parametrize("name, slug", [
+    ("archived", "archived-2"), ("Bulk", "bulk-2"), ("deploy", "deploy-2"),
+    ("x" * 51 + " tail", "x" * 51), ("y" * 64, "y" * 52)])
+def test_names_that_cannot_be_slugs(service, name, slug):
+    """W22: reserved words and long names deploy, with a slug that works."""
+    agent = service.deploy("pi", name=name)
+    try:
+        assert agent.slug == slug
+        assert agent.record["display_name"] == name
+    finally:
+        agent.remove()
 
 
 def test_a_foreign_instance_is_never_touched(service):

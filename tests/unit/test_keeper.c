@@ -32,15 +32,38 @@ test_deploy(void **state)
 	    step_has("\"step\":\"socket\"") && step_has("\"step\":\"instance\"") &&
 	    step_has("\"step\":\"connected\"") && step_has("\"step\":\"channel\"") &&
 	    step_has("\"step\":\"running\""));
-	/* The name is taken. */
+	/* The name is taken: the answer says which one it got. */
 	step_ask_deploy("alpha", "");
-	assert_int_equal(ans.status, 409);
+	assert_int_equal(ans.status, 202);
+	assert_true(step_has("\"name\":\"alpha-2\"") &&
+	    step_has("\"display_name\":\"alpha\""));
 	fake_kill();
 	assert_int_equal(fake_count("SELECT count(*) FROM agent WHERE "
-	    "uid_base = 1000000 AND uid_count = 65536"), 1);
+	    "slug = 'alpha' AND uid_base = 1000000 AND uid_count = 65536"), 1);
 	assert_int_equal(fake_count("SELECT count(*) FROM channel"), 1);
 	assert_int_equal(fake_count("SELECT count(*) FROM audit WHERE "
-	    "action = 'AGENT_DEPLOY' AND owner_id = 'token'"), 1);
+	    "action = 'AGENT_DEPLOY' AND owner_id = 'token'"), 2);
+}
+
+/* W22: a name of any length, as often as one likes, gives a good slug. */
+static void
+test_long_names(void **state)
+{
+	static const char	 name[] = "0123456789012345678901234567890123456"
+	    "7890123456789a bc";
+	static const char *const slugs[] = {
+	    "01234567890123456789012345678901234567890123456789a",
+	    "01234567890123456789012345678901234567890123456789-2",
+	    "01234567890123456789012345678901234567890123456789-3" };
+	size_t			 i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		step_ask_deploy(name, "");
+		assert_int_equal(ans.status, 202);
+		assert_non_null(strstr(ans.text, slugs[i]));
+		assert_true(sys_is_slug(slugs[i]));
+	}
 }
 
 static void
@@ -377,7 +400,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_deploy), T(test_deploy_refused), T(test_no_model),
+		T(test_deploy), T(test_long_names), T(test_deploy_refused), T(test_no_model),
 		T(test_no_socket), T(test_no_instance), T(test_foreign),
 		T(test_no_link), T(test_delete_while_deploying),
 		T(test_delete_without_container),

@@ -55,6 +55,27 @@ test_slug(void **state)
 	assert_false(agent_color_ok("red"));
 }
 
+/* W22: words that stand in paths of the API are no slugs. */
+static void
+test_reserved_slug(void **state)
+{
+	static const char *const reserved[] = { "archived", "Bulk",
+	    "containers", "deploy", "import", "DEFAULT" };
+	char	 out[SLUG_MAX + 1], want[SLUG_MAX + 1];
+	size_t	 i;
+
+	(void)state;
+	assert_int_equal(agent_free_slug("--", out), 400);
+	for (i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+		assert_int_equal(agent_free_slug(reserved[i], out), 0);
+		assert_int_equal(agent_slug(reserved[i], want), 0);
+		(void)strlcat(want, "-2", sizeof(want));
+		assert_string_equal(out, want);
+	}
+	assert_int_equal(agent_free_slug("_unknown_", out), 0);
+	assert_string_equal(out, "unknown");
+}
+
 static void
 test_role(void **state)
 {
@@ -268,6 +289,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slug),
+		cmocka_unit_test(test_reserved_slug),
 		cmocka_unit_test(test_role),
 		cmocka_unit_test(test_job_good),
 		cmocka_unit_test(test_job_early_link),

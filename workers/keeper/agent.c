@@ -6,12 +6,15 @@
  * Runs in: keeper.  Talks to: front.
  */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent.h"
 #include "keeper.h"
 #include "log.h"
+
+#define SLUG_TRIES	100	/* NAME-2 to NAME-100 */
 
 RB_HEAD(id_tree, agent);
 RB_HEAD(slug_tree, agent);
@@ -340,6 +343,46 @@ agent_slug(const char *name, char out[SLUG_MAX + 1])
 	}
 	out[n] = '\0';
 	return n > 0 ? 0 : -1;
+}
+
+/* Words that stand where a slug stands in paths of the API and of traces. */
+static bool
+is_reserved(const char *slug)
+{
+	static const char *const words[] = { "archived", "bulk",
+	    "containers", "deploy", "import", "_unknown_", "default" };
+	size_t	 i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(slug, words[i]) == 0)
+			return true;
+	return false;
+}
+
+int
+agent_free_slug(const char *name, char out[SLUG_MAX + 1])
+{
+	char	 base[SLUG_MAX + 1], tail[8];
+	size_t	 keep;
+	int	 n;
+
+	if (agent_slug(name, base) == -1)
+		return 400;
+	(void)strlcpy(out, base, SLUG_MAX + 1);
+	for (n = 2; agent_by_slug(out) != NULL || is_reserved(out); n++) {
+		if (n > SLUG_TRIES)
+			return 409;
+		(void)snprintf(tail, sizeof(tail), "-%d", n);
+		keep = SLUG_MAX - strlen(tail);
+		if (strlen(base) < keep)
+			keep = strlen(base);
+		/* The cut must not leave two dashes. */
+		while (base[keep - 1] == '-')
+			keep--;
+		(void)snprintf(out, SLUG_MAX + 1, "%.*s%s", (int)keep, base,
+		    tail);
+	}
+	return 0;
 }
 
 bool

@@ -89,6 +89,11 @@ void		 agent_counts(uint32_t *total, uint32_t *running,
  * 0, or -1 if nothing is left of it.
  */
 int		 agent_slug(const char *name, char out[SLUG_MAX + 1]);
+/*
+ * The same, and no live agent has it and it is not reserved: NAME, NAME-2 ...
+ * NAME-100.  0, 400 (nothing is left of the name) or 409 (all are taken).
+ */
+int		 agent_free_slug(const char *name, char out[SLUG_MAX + 1]);
 /* A color is "" or #rrggbb. */
 bool		 agent_color_ok(const char *);
 

@@ -95,6 +95,7 @@ may_deploy(struct client c, const struct m_agent_deploy *in,
 {
 	uint32_t	 total, running, connected;
 	char		 names[512];
+	int		 status;
 
 	agent_counts(&total, &running, &connected);
 	if (!is_plain(in->name) || !is_plain(in->model) ||
@@ -102,7 +103,7 @@ may_deploy(struct client c, const struct m_agent_deploy *in,
 		reply_error(c, 422, "%s: has a control character",
 		    !is_plain(in->name) ? "name" :
 		    !is_plain(in->model) ? "model" : "emoji");
-	else if (agent_slug(in->name, slug) == -1)
+	else if ((status = agent_free_slug(in->name, slug)) == 400)
 		reply_error(c, 400, "name: needs at least one letter or "
 		    "digit of ASCII");
 	else if (framework_get(in->framework) == NULL)
@@ -110,8 +111,9 @@ may_deploy(struct client c, const struct m_agent_deploy *in,
 		    in->framework, framework_names(names, sizeof(names)));
 	else if (!limits_ok(c, in))
 		return false;
-	else if (agent_by_slug(slug) != NULL)
-		reply_error(c, 409, "an agent %s exists already", slug);
+	else if (status != 0)
+		reply_error(c, 409, "name: there are too many agents of that "
+		    "name, the last is %s", slug);
 	else if (total >= AGENTS_MAX)
 		reply_error(c, 429, "there are %u agents: no more are made",
 		    total);
