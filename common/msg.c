@@ -93,6 +93,7 @@ static const char *const proc_names[PROC_MAX] = {
 	[PROC_PROXY] = "proxy",
 	[PROC_CONTAINER] = "container",
 	[PROC_TRACE] = "trace",
+	[PROC_MOVER] = "mover",
 };
 
 const struct msg_desc *

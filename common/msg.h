@@ -25,6 +25,7 @@ enum proc {
 	PROC_PROXY,
 	PROC_CONTAINER,
 	PROC_TRACE,
+	PROC_MOVER,
 	PROC_MAX
 };
 
@@ -37,8 +38,10 @@ enum proc {
 #define P_PROXY		(1U << PROC_PROXY)
 #define P_CONTAINER	(1U << PROC_CONTAINER)
 #define P_TRACE		(1U << PROC_TRACE)
+#define P_MOVER		(1U << PROC_MOVER)
 #define P_WORKERS	(P_FRONT | P_KEEPER | P_GATEWAY | P_UPSTREAM | \
-			P_DIALER | P_PROXY | P_CONTAINER | P_TRACE)
+			P_DIALER | P_PROXY | P_CONTAINER | P_TRACE | \
+			P_MOVER)
 
 /* Flags of a row of msg.def. */
 #define M_REQ		0x01U

@@ -47,6 +47,7 @@ static const uint32_t sets_of[PROC_MAX] = {
 	[PROC_PROXY] = S_CORE | S_FILES,
 	[PROC_CONTAINER] = S_CORE | S_SOCKOPT | S_SOCKPAIR | S_UNIXOUT,
 	[PROC_TRACE] = S_CORE | S_FILES,
+	[PROC_MOVER] = S_CORE | S_FILES | S_SOCKPAIR,
 };
 
 struct rule {
@@ -130,6 +131,7 @@ static const struct rule allowed[] = {
 	{ S_FILES, SCMP_SYS(fsync) },
 	{ S_FILES, SCMP_SYS(fdatasync) },
 	{ S_FILES, SCMP_SYS(ftruncate) },
+	{ S_FILES, SCMP_SYS(fstatfs) },
 	{ S_FILES, SCMP_SYS(fallocate) },
 	{ S_FILES, SCMP_SYS(pread64) },
 	{ S_FILES, SCMP_SYS(pwrite64) },

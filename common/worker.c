@@ -180,6 +180,8 @@ h_conf(struct peer *p, struct msg *m)
 	w.conf.max_calls_per_turn = in->max_calls_per_turn;
 	w.conf.deploy_timeout = in->deploy_timeout;
 	w.conf.trace_retention = in->trace_retention;
+	conf_set(&w.conf.trusted_exporters, in->trusted_exporters);
+	w.conf.import_limit = in->import_limit;
 	w.have_conf = true;
 	if (in->log_level <= LOG_L_DEBUG)
 		log_set_level((enum log_level)in->log_level);

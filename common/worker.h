@@ -46,6 +46,8 @@ struct worker_conf {
 	uint32_t	 max_calls_per_turn;
 	uint32_t	 deploy_timeout;
 	uint32_t	 trace_retention;
+	char		*trusted_exporters;	/* keeper: keys in hex, one a line */
+	uint64_t	 import_limit;	/* bytes; keeper, mover */
 };
 
 struct worker_ops {

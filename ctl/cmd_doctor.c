@@ -122,7 +122,7 @@ static void
 check_users(struct doctor *d)
 {
 	static const char *const workers[] = { "front", "keeper", "gateway",
-	    "upstream", "dialer", "proxy", "container", "trace" };
+	    "upstream", "dialer", "proxy", "container", "trace", "mover" };
 	char name[64], missing[512] = "";
 	size_t i;
 

@@ -34,7 +34,8 @@ struct logs {
 };
 
 static const char *const workers[] = { "supervisor", "front", "keeper",
-    "gateway", "upstream", "dialer", "proxy", "container", "trace" };
+    "gateway", "upstream", "dialer", "proxy", "container", "trace",
+    "mover" };
 
 static int
 parse_logs(int argc, char **argv, struct logs *l)

@@ -37,6 +37,7 @@ static const char *check_host(const char *);
 static const char *check_name(const char *);
 static const char *check_socket(const char *);
 static const char *check_ca(const char *);
+static const char *check_key(const char *);
 
 static const char *const levels[] = { "error", "warn", "info", "debug",
     NULL };
@@ -79,6 +80,8 @@ static const struct schema_key limits_keys[] = {
 	NUMBER("max_connections", max_connections, 16, 8192),
 	NUMBER("max_calls_per_turn", max_calls_per_turn, 1, 10000),
 	NUMBER("deploy_timeout", deploy_timeout, 10, 3600),
+	{ "import_size", SK_SIZE, 0, M(import_limit), 1 << 20, 1LL << 42, NULL,
+	    NULL, NULL },
 	END
 };
 
@@ -99,6 +102,8 @@ static const struct schema_key conf_keys[] = {
 	TEXT("admin_group", admin_group, 31, check_user),
 	{ "allowed_hosts", SK_LIST, 0, M(allowed_hosts), 1, 253, NULL,
 	    check_host, NULL },
+	{ "trusted_exporters", SK_LIST, 0, M(trusted_exporters), 64, 64, NULL,
+	    check_key, NULL },
 	NUMBER("drain_timeout", drain_timeout, 1, 300),
 	SUB("log", log_keys),
 	SUB("listen", listen_keys),
@@ -121,6 +126,15 @@ static const struct {
 	{ "user_prefix", M(user_prefix) },
 	{ "admin_group", M(admin_group) },
 };
+
+/* An Ed25519 public key: 32 bytes in lower-case hex. */
+static const char *
+check_key(const char *s)
+{
+	return strspn(s, "0123456789abcdef") == 64 && s[64] == '\0' ? NULL :
+	    "not a key of 64 lower-case hex digits; agentctl status on the "
+	    "other server shows it";
+}
 
 static const char *
 check_path(const char *s)
@@ -278,6 +292,7 @@ conf_defaults(void)
 	c->max_calls_per_turn = 50;
 	c->deploy_timeout = 300;
 	c->drain_timeout = 10;
+	c->import_limit = 16ULL << 30;
 	return c;
 }
 
@@ -302,6 +317,10 @@ check_together(struct conf *c, const struct ynode *root, struct diags *d)
 	if (total > CONF_HOSTS_MAX && (v = ytree_get(root, "allowed_hosts")))
 		diags_add(d, v->line, v->col, "allowed_hosts: more than %d "
 		    "bytes in all", CONF_HOSTS_MAX);
+	if (c->trusted_exporters.n > CONF_KEYS_MAX / 65 &&
+	    (v = ytree_get(root, "trusted_exporters")) != NULL)
+		diags_add(d, v->line, v->col, "trusted_exporters: more than "
+		    "%d keys", CONF_KEYS_MAX / 65);
 	if (c->listen_unix == NULL) {
 		snprintf(path, sizeof(path), "%s/agentd.sock", c->run_dir);
 		set(&c->listen_unix, path);

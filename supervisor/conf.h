@@ -16,6 +16,7 @@
 
 struct sockaddr_storage;
 
+#define CONF_KEYS_MAX	4096	/* bytes of trusted_exporters, joined */
 #define CONF_HOSTS_MAX	1024	/* bytes of allowed_hosts, joined */
 
 enum log_target {
@@ -42,12 +43,14 @@ struct conf {
 	char		*listen_unix;	/* path */
 	bool		 allow_remote;
 	struct strlist	 allowed_hosts;
+	struct strlist	 trusted_exporters;	/* keys in hex */
 	char		*incus_socket;	/* path or "auto" */
 	char		*incus_project;
 	char		*incus_pool;	/* name or "auto" */
 	uint32_t	 max_connections;
 	uint32_t	 max_calls_per_turn;
 	uint32_t	 deploy_timeout;	/* seconds */
+	uint64_t	 import_limit;		/* bytes of a file */
 	uint32_t	 retention_days;	/* 0: for ever */
 	uint32_t	 drain_timeout;		/* seconds */
 };

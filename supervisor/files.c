@@ -160,7 +160,7 @@ void
 files_prepare(struct conf *c)
 {
 	static const enum proc owners[] = { PROC_KEEPER, PROC_PROXY,
-	    PROC_TRACE };
+	    PROC_TRACE, PROC_MOVER };
 	char path[1280];
 	size_t i;
 

@@ -62,6 +62,7 @@ static void
 send_conf(struct super *s, struct worker *w)
 {
 	char dir[1200], agents[1200], hosts[CONF_HOSTS_MAX + 1];
+	char keys[CONF_KEYS_MAX + 1];
 	const struct conf *c = s->conf;
 	struct m_conf m = { .generation = s->generation };
 
@@ -81,6 +82,9 @@ send_conf(struct super *s, struct worker *w)
 		m.admin_group = c->admin_group;
 		m.max_calls_per_turn = c->max_calls_per_turn;
 		m.deploy_timeout = c->deploy_timeout;
+		join(&c->trusted_exporters, keys, sizeof(keys));
+		m.trusted_exporters = keys;
+		m.import_limit = c->import_limit;
 		break;
 	case PROC_GATEWAY:
 		m.max_connections = c->max_connections;
@@ -102,6 +106,10 @@ send_conf(struct super *s, struct worker *w)
 	case PROC_TRACE:
 		m.state_dir = dir;
 		m.trace_retention = c->retention_days;
+		break;
+	case PROC_MOVER:
+		m.state_dir = dir;
+		m.import_limit = c->import_limit;
 		break;
 	default:
 		break;

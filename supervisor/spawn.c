@@ -53,6 +53,7 @@ static const struct {
 	[PROC_PROXY] = { true, 128, 0 },
 	[PROC_CONTAINER] = { false, 256, 0 },
 	[PROC_TRACE] = { true, 1024, 0 },
+	[PROC_MOVER] = { true, 64, 0 },
 };
 
 static void

@@ -45,6 +45,7 @@ static const int stage_of[PROC_MAX] = {
 	[PROC_PROXY] = 1,
 	[PROC_CONTAINER] = 1,
 	[PROC_TRACE] = 2,
+	[PROC_MOVER] = 1,
 };
 #define STAGES	3
 

@@ -16,7 +16,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 # Of this run: two runs on one machine do not meet.
 PROJECT = f"agentd-test-{os.getpid()}"
 WORKERS = ("front", "keeper", "gateway", "upstream", "dialer", "proxy",
-           "container", "trace")
+           "container", "trace", "mover")
 
 
 def free_port():

@@ -12,7 +12,7 @@ import pytest
 
 from lab import WORKERS
 
-FILES = {"keeper", "proxy", "trace"}
+FILES = {"keeper", "proxy", "trace", "mover"}
 NETWORK = {"dialer"}
 UNIX = {"container"}
 

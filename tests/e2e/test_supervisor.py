@@ -138,6 +138,7 @@ def test_files_have_owners_and_modes(running):
         "/keeper": ("_agentd-keeper", 0o700),
         "/proxy": ("_agentd-proxy", 0o700),
         "/trace": ("_agentd-trace", 0o700),
+        "/mover": ("_agentd-mover", 0o700),
     }
     for path, (owner, mode) in expected.items():
         st = os.stat(running.state + path)
@@ -188,7 +189,7 @@ def test_workers_inherit_nothing(running):
             limits = {line[:26].strip(): line[26:].split()[:2] for line in f}
         assert limits["Max core file size"] == ["0", "0"], worker
         assert limits["Max processes"] == ["0", "0"], worker
-        if worker not in ("keeper", "proxy", "trace"):
+        if worker not in ("keeper", "proxy", "trace", "mover"):
             assert limits["Max file size"] == ["0", "0"], worker
         assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
         assert os.readlink(f"/proc/{pid}/cwd") == "/"

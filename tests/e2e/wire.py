@@ -15,7 +15,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 PROCS = ["supervisor", "front", "keeper", "gateway", "upstream", "dialer",
-         "proxy", "container", "trace"]
+         "proxy", "container", "trace", "mover"]
 HDR = struct.Struct("=IHHQ")
 INTS = {"U32": "I", "U64": "Q", "I64": "q", "F64": "d"}
 F_FD, F_MORE = 1, 2

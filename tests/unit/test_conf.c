@@ -133,6 +133,8 @@ test_values(void **state)
 	assert_int_equal(c->max_connections, 64);
 	assert_int_equal(c->max_calls_per_turn, 7);
 	assert_int_equal(c->deploy_timeout, 30);
+	assert_int_equal(c->import_limit, 2ULL << 30);
+	assert_int_equal(c->trusted_exporters.n, 1);
 	assert_int_equal(c->retention_days, 90);
 	assert_int_equal(c->drain_timeout, 5);
 	conf_free(c);
