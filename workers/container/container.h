@@ -37,6 +37,10 @@ struct idmap {
 bool	valid_instance(const char *);
 /* [A-Za-z0-9]([A-Za-z0-9._-])*, 1..128 bytes, no "..". */
 bool	valid_alias(const char *);
+/* [A-Za-z0-9]([A-Za-z0-9._-])*, 1..63 bytes, no "..". */
+bool	valid_snapshot(const char *);
+/* YYYYMMDDTHHMMSS */
+bool	valid_stamp(const char *);
 /* [a-z0-9-]{1,63}: names of projects, pools and nodes. */
 bool	valid_name(const char *);
 /* 64 lower-case hex digits. */
@@ -105,6 +109,30 @@ void	 op_refuse(uint64_t id, unsigned int status, const char *, ...)
 void	 op_orphan_all(void);
 size_t	 op_count(void);
 
+/* ---- gate.c: creations take turns ---- */
+
+typedef void (*gate_fn)(void *);
+
+struct gate {
+	STAILQ_ENTRY(gate) entry;
+	gate_fn		 fn;
+	void		*arg;
+};
+
+/* Calls fn now, or when those before have left. */
+void	gate_enter(struct gate *, gate_fn, void *);
+void	gate_leave(void);
+
+/* ---- busy.c: what else is at work on an instance ---- */
+
+/*
+ * The id of an operation that is at work on it, in the metadata of a list of
+ * operations; or NULL.
+ */
+const char *busy_find(struct json_object *, const char *instance);
+/* Calls with status 200 when none is at work, else with why that is unknown. */
+void	busy_wait(const char *instance, incus_fn, void *);
+
 /* ---- instance.c: what an answer says of an instance ---- */
 
 struct instance {
@@ -138,6 +166,10 @@ void	destroy_run(const char *instance, const char *agent_id,
 /* ---- the verbs ---- */
 
 void	create_start(uint64_t id, const struct m_ct_create *);
+void	copy_start(uint64_t id, const struct m_ct_copy *);
+void	snap_start(uint64_t id, const struct m_ct_snap *);
+void	probe_start(uint64_t id, const struct m_ct_ref *);
+void	tag_start(uint64_t id, const struct m_ct_tag *);
 void	action_start(uint64_t id, const struct m_ct_action *);
 void	list_start(uint64_t id);
 void	images_start(uint64_t id);

@@ -9,18 +9,16 @@
  * creation fails, or when keeper has gone meanwhile, the instance is
  * destroyed again.
  *
- * One creation at a time: Incus (6.0.4, seen) gives instances that are made
- * at the same moment the same "isolated" range of user ids, and with it each
- * other's rights.
+ * One creation at a time: see gate.c.
  */
 #include <sys/types.h>
-#include <sys/queue.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "container.h"
+#include "create.h"
 #include "jbuf.h"
 #include "log.h"
 #include "sys.h"
@@ -31,51 +29,7 @@
 #define PROCESSES_MAX	4194304
 #define CREATE_TIMEOUT	300	/* seconds: a new image is unpacked first */
 
-struct create {
-	struct op	 op;
-	STAILQ_ENTRY(create) turn;	/* waits for its turn */
-	char		 agent_id[33];
-	char		 slug[53];
-	char		 image[129];
-	char		 sock_dir[1025];
-	char		 fingerprint[65];
-	uint64_t	 memory, disk;
-	uint32_t	 cpus, processes;
-	char		 request[33];	/* tells this try from older ones */
-	bool		 again;		/* a leftover was removed once */
-	struct incus_reply why;		/* of the failure; meta is unused */
-};
-
-static struct {
-	bool		 busy;
-	STAILQ_HEAD(, create) waiting;
-} gate = { false, STAILQ_HEAD_INITIALIZER(gate.waiting) };
-
-static void	post(struct create *);
-
-/* Posts now, or when those before are through. */
-static void
-gate_enter(struct create *c)
-{
-	if (gate.busy) {
-		STAILQ_INSERT_TAIL(&gate.waiting, c, turn);
-		return;
-	}
-	gate.busy = true;
-	post(c);
-}
-
-static void
-gate_leave(void)
-{
-	struct create *c;
-
-	gate.busy = false;
-	if ((c = STAILQ_FIRST(&gate.waiting)) == NULL)
-		return;
-	STAILQ_REMOVE_HEAD(&gate.waiting, turn);
-	gate_enter(c);
-}
+static void	post(void *);
 
 static void
 on_rolled_back(const struct incus_reply *r, void *arg)
@@ -129,7 +83,7 @@ on_leftover_gone(const struct incus_reply *r, void *arg)
 	struct create *c = arg;
 
 	if (r->status == 200)
-		gate_enter(c);
+		gate_enter(&c->turn, c->post, c);
 	else
 		op_fail(&c->op, r, NULL);
 }
@@ -162,12 +116,9 @@ on_remains(const struct incus_reply *r, void *arg)
 	}
 }
 
-static void
-on_created(const struct incus_reply *r, void *arg)
+void
+create_ended(struct create *c, const struct incus_reply *r)
 {
-	struct create *c = arg;
-
-	gate_leave();
 	if (r->status == 200) {
 		instance_get(c->op.instance, on_made, c);
 		return;
@@ -178,6 +129,13 @@ on_created(const struct incus_reply *r, void *arg)
 		op_fail(&c->op, r, NULL);
 	else
 		instance_get(c->op.instance, on_remains, c);
+}
+
+static void
+on_created(const struct incus_reply *r, void *arg)
+{
+	gate_leave();
+	create_ended(arg, r);
 }
 
 /* ---- the request ---- */
@@ -191,8 +149,8 @@ kv(struct jbuf *b, const char *key, uint64_t n)
 	jb_kstr(b, key, text);
 }
 
-static void
-put_config(struct jbuf *b, const struct create *c)
+void
+create_config(struct jbuf *b, const struct create *c)
 {
 	jb_key(b, "config");
 	jb_obj(b);
@@ -212,8 +170,8 @@ put_config(struct jbuf *b, const struct create *c)
 	jb_end(b);
 }
 
-static void
-put_devices(struct jbuf *b, const struct create *c)
+void
+create_devices(struct jbuf *b, const struct create *c)
 {
 	jb_key(b, "devices");
 	jb_obj(b);
@@ -236,8 +194,9 @@ put_devices(struct jbuf *b, const struct create *c)
 }
 
 static void
-post(struct create *c)
+post(void *arg)
 {
+	struct create *c = arg;
 	char path[CT_PATH_LEN];
 	struct jbuf b;
 
@@ -260,8 +219,8 @@ post(struct create *c)
 	jb_key(&b, "profiles");
 	jb_arr(&b);
 	jb_end(&b);
-	put_config(&b, c);
-	put_devices(&b, c);
+	create_config(&b, c);
+	create_devices(&b, c);
 	jb_end(&b);
 	snprintf(path, sizeof(path), "/1.0/instances?project=%s",
 	    env_project());
@@ -292,7 +251,7 @@ on_alias(const struct incus_reply *r, void *arg)
 		return;
 	}
 	strlcpy(c->fingerprint, target, sizeof(c->fingerprint));
-	gate_enter(c);
+	gate_enter(&c->turn, c->post, c);
 }
 
 static void
@@ -312,8 +271,8 @@ run(struct op *op)
 }
 
 /* The name of the first field that is not as it must be, or NULL. */
-static const char *
-bad_field(const struct m_ct_create *m)
+const char *
+create_bad_field(const struct m_ct_create *m)
 {
 	if (!sys_is_id(m->agent_id))
 		return "agent_id";
@@ -344,7 +303,7 @@ create_start(uint64_t id, const struct m_ct_create *m)
 	struct create *c;
 	const char *field;
 
-	if ((field = bad_field(m)) != NULL) {
+	if ((field = create_bad_field(m)) != NULL) {
 		op_refuse(id, 400, "an instance cannot be made: %s is not "
 		    "valid", field);
 		return;
@@ -357,6 +316,7 @@ create_start(uint64_t id, const struct m_ct_create *m)
 	strlcpy(c->image, m->image, sizeof(c->image));
 	strlcpy(c->sock_dir, m->sock_dir, sizeof(c->sock_dir));
 	sys_id(c->request);
+	c->post = post;
 	c->memory = m->memory;
 	c->disk = m->disk;
 	c->cpus = m->cpus;

@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <json-c/json.h>
-
 #include "container.h"
 #include "log.h"
 
@@ -61,48 +59,6 @@ on_waited(const struct incus_reply *r, void *arg)
 	look(d);
 }
 
-/* Is this operation at work on our instance?  Then *id is its id. */
-static bool
-concerns(struct json_object *op, const char *instance, const char **id)
-{
-	struct json_object *list;
-	const char *url, *name;
-	size_t i, n, len = strlen(instance);
-
-	list = meta_arr(meta_obj(op, "resources"), "instances");
-	n = list == NULL ? 0 : json_object_array_length(list);
-	for (i = 0; i < n; i++) {
-		url = json_object_get_string(json_object_array_get_idx(list,
-		    i));
-		if (url == NULL ||
-		    strncmp(url, "/1.0/instances/", 15) != 0)
-			continue;
-		name = url + 15;
-		if (strncmp(name, instance, len) == 0 &&
-		    (name[len] == '\0' || name[len] == '?')) {
-			*id = meta_str(op, "id");
-			return *id != NULL;
-		}
-	}
-	return false;
-}
-
-/* Looks through the running operations of our project. */
-static const char *
-find_operation(struct json_object *meta, const char *instance)
-{
-	struct json_object *list = meta_arr(meta, "running");
-	const char *id;
-	size_t i, n = list == NULL ? 0 : json_object_array_length(list);
-
-	for (i = 0; i < n; i++)
-		if (concerns(json_object_array_get_idx(list, i), instance,
-		    &id) && strlen(id) == 36 &&
-		    strspn(id, "0123456789abcdef-") == 36)
-			return id;
-	return NULL;
-}
-
 static void
 on_operations(const struct incus_reply *r, void *arg)
 {
@@ -115,7 +71,7 @@ on_operations(const struct incus_reply *r, void *arg)
 		over(d, r->status);
 		return;
 	}
-	id = find_operation(r->meta, d->instance);
+	id = busy_find(r->meta, d->instance);
 	if (id != NULL && d->tries < TRIES) {
 		snprintf(path, sizeof(path), "/1.0/operations/%s/wait?"
 		    "timeout=%d", id, CT_TIMEOUT);

@@ -3,7 +3,10 @@
 pkglibexec_PROGRAMS += agentd-container
 agentd_container_SOURCES = workers/container/main.c \
 	workers/container/container.h workers/container/action.c \
-	workers/container/create.c workers/container/destroy.c \
+	workers/container/busy.c workers/container/copy.c \
+	workers/container/create.c workers/container/create.h \
+	workers/container/destroy.c workers/container/gate.c \
+	workers/container/snapshot.c workers/container/tag.c \
 	workers/container/env.c workers/container/image.c \
 	workers/container/incus.h workers/container/curl_loop.c \
 	workers/container/curl_loop.h workers/container/incus.c \
@@ -22,6 +25,7 @@ tests_e2e_drive_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS)
 tests_e2e_drive_LDADD = libcommon.a $(EVENT_LIBS) $(JSON_LIBS) \
 	$(SODIUM_LIBS) $(BSD_LIBS)
 EXTRA_DIST += tests/e2e/driver.py tests/e2e/test_container.py \
+	tests/e2e/test_container_snap.py \
 	tests/e2e/test_trace.py
 
 if HAVE_CMOCKA

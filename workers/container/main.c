@@ -56,12 +56,48 @@ h_image_put(struct peer *p, struct msg *m)
 	return 0;
 }
 
+static int
+h_copy(struct peer *p, struct msg *m)
+{
+	(void)p;
+	copy_start(m->id, &m->u.ct_copy);
+	return 0;
+}
+
+static int
+h_snap(struct peer *p, struct msg *m)
+{
+	(void)p;
+	snap_start(m->id, &m->u.ct_snap);
+	return 0;
+}
+
+static int
+h_probe(struct peer *p, struct msg *m)
+{
+	(void)p;
+	probe_start(m->id, &m->u.ct_ref);
+	return 0;
+}
+
+static int
+h_tag(struct peer *p, struct msg *m)
+{
+	(void)p;
+	tag_start(m->id, &m->u.ct_tag);
+	return 0;
+}
+
 static const struct msg_handler handlers[] = {
 	{ MSG_CT_CREATE, h_create },
 	{ MSG_CT_ACTION, h_action },
 	{ MSG_CT_LIST, h_list },
 	{ MSG_CT_IMAGES, h_images },
 	{ MSG_CT_IMAGE_PUT, h_image_put },
+	{ MSG_CT_COPY, h_copy },
+	{ MSG_CT_SNAP, h_snap },
+	{ MSG_CT_PROBE, h_probe },
+	{ MSG_CT_TAG, h_tag },
 	{ MSG_NONE, NULL },
 };
 

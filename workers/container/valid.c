@@ -48,6 +48,19 @@ valid_alias(const char *s)
 }
 
 bool
+valid_snapshot(const char *s)
+{
+	return strlen(s) <= 63 && valid_alias(s);
+}
+
+bool
+valid_stamp(const char *s)
+{
+	return strlen(s) == 15 && strspn(s, DIGIT) == 8 && s[8] == 'T' &&
+	    strspn(s + 9, DIGIT) == 6;
+}
+
+bool
 valid_name(const char *s)
 {
 	return only(s, LOWER DIGIT "-", 63);

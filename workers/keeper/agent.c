@@ -74,14 +74,8 @@ insert(struct agent *a)
 	RB_INSERT(slug_tree, &reg.slugs, a);
 }
 
-#define AGENT_COLS \
-	"id, owner_id, slug, display_name, framework, model, emoji, color, " \
-	"status, memory, cpus, disk, instance, channel_id, uid_base, " \
-	"uid_count, next_event, created_at, started_at, last_seen, fallbacks, " \
-	"processes, network, idle, asleep, paused_by, snapshots, image, reason"
-
-static struct agent *
-from_row(struct db_stmt *s)
+struct agent *
+agent_from_row(struct db_stmt *s)
 {
 	struct agent	*a;
 
@@ -132,7 +126,7 @@ agent_load(void)
 	if (s == NULL)
 		fatalx("cannot read the agents");
 	while ((rc = db_step(s)) == 1)
-		insert(from_row(s));
+		insert(agent_from_row(s));
 	db_end(s);
 	if (rc == -1)
 		fatalx("cannot read the agents");

@@ -24,6 +24,7 @@
 #define INSTANCE_MAX	64
 
 struct client;
+struct db_stmt;
 struct job;
 struct sub;
 
@@ -61,6 +62,18 @@ struct agent {
 	struct sub	*sub;		/* its event stream, or NULL */
 };
 
+/*
+ * The columns of table agent.  Table archive has the same and some more: who
+ * adds one here adds it to both.
+ */
+#define AGENT_COLS \
+	"id, owner_id, slug, display_name, framework, model, emoji, color, " \
+	"status, memory, cpus, disk, instance, channel_id, uid_base, " \
+	"uid_count, next_event, created_at, started_at, last_seen, fallbacks, " \
+	"processes, network, idle, asleep, paused_by, snapshots, image, reason"
+
+/* A row of AGENT_COLS; freed by the caller if it does not go to agent_add(). */
+struct agent	*agent_from_row(struct db_stmt *);
 /* Reads all rows; fatal if that fails (start only). */
 void		 agent_load(void);
 struct agent	*agent_by_id(const char *);

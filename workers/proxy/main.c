@@ -29,6 +29,7 @@ static int	h_llm_route(struct peer *, struct msg *);
 static int	h_model_list(struct peer *, struct msg *);
 static int	h_agent_policy(struct peer *, struct msg *);
 static int	h_agent_drop(struct peer *, struct msg *);
+static int	h_model_check(struct peer *, struct msg *);
 static int	h_cancel(struct peer *, struct msg *);
 static void	model_row(const char *, const char *, void *);
 
@@ -39,6 +40,7 @@ static const struct msg_handler handlers[] = {
 	{ MSG_PROVIDER_DROP, providers_h_drop },
 	{ MSG_AGENT_POLICY, h_agent_policy },
 	{ MSG_AGENT_DROP, h_agent_drop },
+	{ MSG_MODEL_CHECK, h_model_check },
 	{ MSG_KEY_MINT, h_key_mint },
 	{ MSG_KEY_CHECK, h_key_check },
 	{ MSG_LLM_ROUTE, h_llm_route },
@@ -219,6 +221,21 @@ h_agent_drop(struct peer *p, struct msg *m)
 		return -1;
 	status = policy_drop(db, m->u.agent_id.agent_id, &why);
 	providers_flush(m->u.agent_id.agent_id);
+	if (peer_done(p, m->id, status == 0 ? 200 : (uint32_t)status, "%s",
+	    status == 0 ? "" : why.text) == -1)
+		log_warn("answer to keeper");
+	return 0;
+}
+
+/* Does a provider serve it? */
+static int
+h_model_check(struct peer *p, struct msg *m)
+{
+	struct route_found found;
+	struct why why = { "" };
+	int status;
+
+	status = model_resolve(db, m->u.model_check.model, &found, &why);
 	if (peer_done(p, m->id, status == 0 ? 200 : (uint32_t)status, "%s",
 	    status == 0 ? "" : why.text) == -1)
 		log_warn("answer to keeper");

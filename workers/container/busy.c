@@ -1,0 +1,137 @@
+/*
+ * Operations of Incus that are at work on an instance.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: container.  Talks to: Incus.
+ *
+ * A worker that died leaves its operation behind.  What is looked at before
+ * that has ended may not be true a moment later.
+ */
+#include <sys/types.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "container.h"
+#include "log.h"
+
+#define TRIES	5
+
+struct busy {
+	char		 instance[64];
+	unsigned int	 tries;
+	incus_fn	 fn;
+	void		*arg;
+};
+
+static void	ask(struct busy *);
+
+/* Is this operation at work on our instance?  Then *id is its id. */
+static bool
+concerns(struct json_object *op, const char *instance, const char **id)
+{
+	struct json_object *list;
+	const char *url, *name;
+	size_t i, n, len = strlen(instance);
+
+	list = meta_arr(meta_obj(op, "resources"), "instances");
+	n = list == NULL ? 0 : json_object_array_length(list);
+	for (i = 0; i < n; i++) {
+		url = json_object_get_string(json_object_array_get_idx(list,
+		    i));
+		if (url == NULL ||
+		    strncmp(url, "/1.0/instances/", 15) != 0)
+			continue;
+		name = url + 15;
+		if (strncmp(name, instance, len) == 0 &&
+		    (name[len] == '\0' || name[len] == '?')) {
+			*id = meta_str(op, "id");
+			return *id != NULL;
+		}
+	}
+	return false;
+}
+
+const char *
+busy_find(struct json_object *meta, const char *instance)
+{
+	struct json_object *list = meta_arr(meta, "running");
+	const char *id;
+	size_t i, n = list == NULL ? 0 : json_object_array_length(list);
+
+	for (i = 0; i < n; i++)
+		if (concerns(json_object_array_get_idx(list, i), instance,
+		    &id) && strlen(id) == 36 &&
+		    strspn(id, "0123456789abcdef-") == 36)
+			return id;
+	return NULL;
+}
+
+static void
+on_waited(const struct incus_reply *r, void *arg)
+{
+	struct busy *b = arg;
+
+	if (!r->down) {
+		ask(b);
+		return;
+	}
+	b->fn(r, b->arg);
+	free(b);
+}
+
+static void
+on_operations(const struct incus_reply *r, void *arg)
+{
+	struct busy *b = arg;
+	char path[CT_PATH_LEN];
+	struct incus_reply late;
+	const char *id;
+
+	id = r->status == 200 ? busy_find(r->meta, b->instance) : NULL;
+	if (id != NULL && b->tries < TRIES) {
+		snprintf(path, sizeof(path), "/1.0/operations/%s/wait?"
+		    "timeout=%d", id, CT_TIMEOUT);
+		incus_call("GET", path, NULL, CT_TIMEOUT + 5, INCUS_REPLY_MAX,
+		    on_waited, b);
+		return;
+	}
+	if (id != NULL) {
+		memset(&late, 0, sizeof(late));
+		reply_fail(&late, 504, "Incus is still at work on the "
+		    "instance %s", b->instance);
+		b->fn(&late, b->arg);
+	} else {
+		b->fn(r, b->arg);
+	}
+	free(b);
+}
+
+static void
+ask(struct busy *b)
+{
+	char path[CT_PATH_LEN];
+
+	b->tries++;
+	snprintf(path, sizeof(path), "/1.0/operations?recursion=1&project=%s",
+	    env_project());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
+	    on_operations, b);
+}
+
+void
+busy_wait(const char *instance, incus_fn fn, void *arg)
+{
+	struct busy *b;
+
+	if ((b = calloc(1, sizeof(*b))) == NULL)
+		fatal("operation");
+	strlcpy(b->instance, instance, sizeof(b->instance));
+	b->fn = fn;
+	b->arg = arg;
+	ask(b);
+}
