@@ -1,5 +1,5 @@
 /*
- * A child process with lines on its stdin and stdout, kept running.
+ * A child process with lines on its stdin and stdout.
  * SPDX-License-Identifier: ISC
  * Runs in: link. Talks to: the runtime.
  *
@@ -36,9 +36,11 @@
 
 struct child {
 	struct event_base *base;
-	char *const *argv;
+	char *const *argv;		/* NULL before the first start */
 	const struct child_cb *cb;
 	void *arg;
+	bool keep;
+	bool closing;			/* its stdin, after what is queued */
 	pid_t pid;			/* 0 = none */
 	struct bufferevent *bev;	/* its stdin and stdout */
 	struct event *sigchld;
@@ -49,20 +51,19 @@ struct child {
 	bool skipping;			/* the rest of a line that is too long */
 };
 
-static void	child_start(struct child *);
 static void	child_again(evutil_socket_t, short, void *);
 static void	child_reap(evutil_socket_t, short, void *);
 
 struct child *
-child_new(struct event_base *base, char *const *argv,
-    const struct child_cb *cb, void *arg)
+child_new(struct event_base *base, bool keep, const struct child_cb *cb,
+    void *arg)
 {
 	struct child *c;
 
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		return NULL;
 	c->base = base;
-	c->argv = argv;
+	c->keep = keep;
 	c->cb = cb;
 	c->arg = arg;
 	c->sigchld = evsignal_new(base, SIGCHLD, child_reap, c);
@@ -70,8 +71,14 @@ child_new(struct event_base *base, char *const *argv,
 	if (c->sigchld == NULL || c->again == NULL ||
 	    evsignal_add(c->sigchld, NULL) == -1)
 		fatal("child");
-	timer_ms(c->again, 0);
 	return c;
+}
+
+void
+child_start(struct child *c, char *const *argv)
+{
+	c->argv = argv;
+	timer_ms(c->again, 0);
 }
 
 static void
@@ -81,7 +88,7 @@ child_disconnect(struct child *c)
 		bufferevent_free(c->bev);
 	c->bev = NULL;
 	c->len = 0;
-	c->skipping = false;
+	c->skipping = c->closing = false;
 }
 
 void
@@ -130,12 +137,24 @@ child_write(struct child *c, const char *p, size_t len)
 	return bufferevent_write(c->bev, p, len);
 }
 
+/* All of stdin has gone out. */
 static void
-child_again(evutil_socket_t fd, short what, void *arg)
+child_drained(struct bufferevent *bev, void *arg)
 {
-	(void)fd;
-	(void)what;
-	child_start(arg);
+	struct child *c = arg;
+
+	if (c->closing)
+		(void)shutdown(bufferevent_getfd(bev), SHUT_WR);
+}
+
+void
+child_close_stdin(struct child *c)
+{
+	if (c->bev == NULL)
+		return;
+	c->closing = true;
+	if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+		child_drained(c->bev, c);
 }
 
 /* In the new process: between fork and exec only what is safe there. */
@@ -231,38 +250,50 @@ child_read(struct bufferevent *bev, void *arg)
 	}
 }
 
-/* Its stdout is closed: whatever is left of it must go too. */
+/* Its stdout is closed: whatever is left of it must go too, unless it runs
+ * once and ends by itself. */
 static void
 child_event(struct bufferevent *bev, short what, void *arg)
 {
 	struct child *c = arg;
 
-	(void)what;
+	/* It need not read all of its stdin. */
+	if (!c->keep && (what & BEV_EVENT_WRITING)) {
+		bufferevent_disable(bev, EV_WRITE);
+		return;
+	}
 	bufferevent_disable(bev, EV_READ | EV_WRITE);
-	child_kill(c);
+	if (c->keep)
+		child_kill(c);
 }
 
 static void
-child_failed(struct child *c, const char *why)
+child_failed(struct child *c, const char *why, bool clean)
 {
-	unsigned int ms = retry_next(&c->step);
+	unsigned int ms;
 
-	log_warnx("the runtime %s, again in %u ms", why, ms);
 	child_disconnect(c);
-	timer_ms(c->again, ms);
-	c->cb->ended(c->arg, why);
+	if (c->keep) {
+		ms = retry_next(&c->step);
+		log_warnx("the runtime %s, again in %u ms", why, ms);
+		timer_ms(c->again, ms);
+	}
+	c->cb->ended(c->arg, why, clean);
 }
 
 static void
-child_start(struct child *c)
+child_again(evutil_socket_t sock, short what, void *arg)
 {
+	struct child *c = arg;
 	int sv[2];
 
+	(void)sock;
+	(void)what;
 	if (c->pid > 0)
 		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1) {
 		log_warn("socketpair");
-		child_failed(c, "could not be started");
+		child_failed(c, "could not be started", false);
 		return;
 	}
 	switch (c->pid = fork()) {
@@ -271,7 +302,7 @@ child_start(struct child *c)
 		c->pid = 0;
 		close(sv[0]);
 		close(sv[1]);
-		child_failed(c, "could not be started");
+		child_failed(c, "could not be started", false);
 		return;
 	case 0:
 		child_exec(c->argv, sv[1]);
@@ -281,7 +312,7 @@ child_start(struct child *c)
 	    (c->bev = bufferevent_socket_new(c->base, sv[0],
 	    BEV_OPT_CLOSE_ON_FREE)) == NULL)
 		fatal("child");
-	bufferevent_setcb(c->bev, child_read, NULL, child_event, c);
+	bufferevent_setcb(c->bev, child_read, child_drained, child_event, c);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 	log_info("runtime started, pid %d", (int)c->pid);
 	c->cb->started(c->arg);
@@ -325,5 +356,5 @@ child_reap(evutil_socket_t fd, short what, void *arg)
 	else
 		(void)snprintf(why, sizeof(why), "was killed by signal %d",
 		    si.si_status);
-	child_failed(c, why);
+	child_failed(c, why, si.si_code == CLD_EXITED && si.si_status == 0);
 }

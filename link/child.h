@@ -17,19 +17,32 @@ struct child_cb {
 	void	(*started)(void *);
 	/* One line without its end, NUL-terminated; longer ones are skipped. */
 	void	(*line)(void *, char *, size_t);
-	/* It ended or could not start; why is a sentence's end. */
-	void	(*ended)(void *, const char *why);
+	/* It ended or could not start; why is a sentence's end; clean: with
+	 * status 0. */
+	void	(*ended)(void *, const char *why, bool clean);
 };
 
-/* argv lives as long as the child. NULL when out of memory. Starts it. */
-struct child *child_new(struct event_base *, char *const *argv,
+/*
+ * keep: it is started again, with back-off, whenever it ends. NULL when out
+ * of memory.
+ */
+struct child *child_new(struct event_base *, bool keep,
 	    const struct child_cb *, void *);
 void	 child_free(struct child *);	/* ends it: TERM, a second, KILL */
+
+/*
+ * Starts it, soon; none may run. argv lives as long as the child. What does
+ * not start has ended().
+ */
+void	 child_start(struct child *, char *const *argv);
 
 /* Queues bytes for its stdin. -1: it does not run. */
 int	 child_write(struct child *, const char *, size_t);
 
-/* Kills its process group; ended() follows, then a new start. */
+/* Its stdin ends after what is queued. */
+void	 child_close_stdin(struct child *);
+
+/* Kills its process group; ended() follows, then a new start if it is kept. */
 void	 child_kill(struct child *);
 
 /* It works as it should: the next restart is quick again. */

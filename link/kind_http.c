@@ -35,7 +35,7 @@
 
 enum phase {
 	P_IDLE,
-	P_PROBE,	/* asks, or waits to ask again */
+	P_PROBE,	/* asks, or waits to ask again, with or without msg */
 	P_POST
 };
 
@@ -45,7 +45,7 @@ struct khttp {
 	struct turn *turn;
 	enum phase phase;
 	bool ready;			/* it answered the probe once */
-	const struct message *msg;
+	const struct message *msg;	/* NULL: none waits */
 	uint64_t deadline;		/* to be ready by, sys_now_ms() */
 	unsigned int step;
 	struct event *timer;
@@ -96,11 +96,12 @@ khttp_close(struct khttp *k)
 }
 
 static void
-khttp_stop(void *arg)
+khttp_abort(void *arg)
 {
 	struct khttp *k = arg;
 
 	k->phase = P_IDLE;
+	k->msg = NULL;
 	evtimer_del(k->timer);
 	khttp_close(k);
 }
@@ -110,13 +111,26 @@ khttp_destroy(void *arg)
 {
 	struct khttp *k = arg;
 
-	khttp_stop(k);
+	khttp_abort(k);
 	event_free(k->timer);
 	free(k);
 }
 
+/* A runtime without a probe is taken to be ready: a message will tell. */
 static void
-khttp_start(void *arg, const struct message *msg)
+khttp_start(void *arg)
+{
+	struct khttp *k = arg;
+
+	k->step = 0;
+	if (k->conf->ready.path[0] == '\0')
+		turn_ready(k->turn);
+	else
+		khttp_probe(k);
+}
+
+static void
+khttp_run(void *arg, const struct message *msg)
 {
 	struct khttp *k = arg;
 
@@ -127,8 +141,10 @@ khttp_start(void *arg, const struct message *msg)
 	    (uint64_t)k->conf->ready_timeout * 1000;
 	if (k->ready || k->conf->ready.path[0] == '\0')
 		khttp_post(k);
-	else
+	else if (k->phase == P_IDLE)
 		khttp_probe(k);
+	else if (k->bev == NULL)
+		timer_ms(k->timer, 0);	/* between two probes: now */
 }
 
 /* The runtime does not answer (yet): asks again until the deadline. */
@@ -138,8 +154,8 @@ khttp_not_ready(struct khttp *k, const char *why)
 	khttp_close(k);
 	k->ready = false;
 	k->phase = P_PROBE;
-	if (sys_now_ms() >= k->deadline) {
-		khttp_stop(k);
+	if (k->msg != NULL && sys_now_ms() >= k->deadline) {
+		khttp_abort(k);
 		turn_failed(k->turn, "the agent's runtime was not ready "
 		    "within %d seconds: %s", k->conf->ready_timeout, why);
 		return;
@@ -169,7 +185,7 @@ khttp_end(struct khttp *k)
 	k->feeding = true;
 	ok = chatreply_end(&k->reply, k->parser.code, why, sizeof(why)) == 0;
 	k->feeding = false;
-	khttp_stop(k);
+	khttp_abort(k);
 	if (ok)
 		turn_done(k->turn);
 	else
@@ -189,7 +205,10 @@ probe_end(struct khttp *k)
 	}
 	khttp_close(k);
 	k->ready = true;
-	khttp_post(k);
+	k->phase = P_IDLE;
+	turn_ready(k->turn);
+	if (k->msg != NULL)
+		khttp_post(k);
 }
 
 static void
@@ -219,7 +238,7 @@ khttp_read(struct bufferevent *bev, void *arg)
 			return;
 		}
 		if (n == -1) {
-			khttp_stop(k);
+			khttp_abort(k);
 			turn_failed(k->turn, "the agent's runtime sent a "
 			    "broken answer");
 			return;
@@ -263,7 +282,7 @@ khttp_event(struct bufferevent *bev, short what, void *arg)
 		return;
 	}
 	k->ready = false;
-	khttp_stop(k);
+	khttp_abort(k);
 	turn_failed(k->turn, "the agent's runtime closed the connection in "
 	    "the middle of its answer");
 }
@@ -416,5 +435,5 @@ rp_body(void *arg, const void *p, size_t len)
 }
 
 const struct kind kind_http = {
-	khttp_create, khttp_start, khttp_stop, khttp_destroy
+	khttp_create, khttp_start, khttp_run, khttp_abort, khttp_destroy
 };

@@ -91,7 +91,7 @@ krpc_create(struct event_base *base, const struct conf *conf,
 	k->turn = turn;
 	k->wait = evtimer_new(base, krpc_wait_over, k);
 	k->guard = evtimer_new(base, krpc_guard_over, k);
-	k->child = child_new(base, conf->argv, &child_cb, k);
+	k->child = child_new(base, true, &child_cb, k);
 	if (k->wait == NULL || k->guard == NULL || k->child == NULL)
 		fatal("runtime");
 	return k;
@@ -152,7 +152,15 @@ krpc_prompt(struct krpc *k)
 }
 
 static void
-krpc_start(void *arg, const struct message *msg)
+krpc_start(void *arg)
+{
+	struct krpc *k = arg;
+
+	child_start(k->child, k->conf->argv);
+}
+
+static void
+krpc_run(void *arg, const struct message *msg)
 {
 	struct krpc *k = arg;
 
@@ -162,7 +170,7 @@ krpc_start(void *arg, const struct message *msg)
 }
 
 static void
-krpc_stop(void *arg)
+krpc_abort(void *arg)
 {
 	struct krpc *k = arg;
 
@@ -184,7 +192,7 @@ krpc_wait_over(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	krpc_stop(k);
+	krpc_abort(k);
 	turn_failed(k->turn, "the agent's runtime was not ready within %d "
 	    "seconds%s%s", k->conf->ready_timeout,
 	    k->last[0] != '\0' ? ": it " : "", k->last);
@@ -210,11 +218,12 @@ child_started(void *arg)
 }
 
 static void
-child_ended(void *arg, const char *why)
+child_ended(void *arg, const char *why, bool clean)
 {
 	struct krpc *k = arg;
 	bool busy = k->state == R_BUSY;
 
+	(void)clean;
 	k->state = R_DOWN;
 	evtimer_del(k->guard);
 	(void)strlcpy(k->last, why, sizeof(k->last));
@@ -249,6 +258,7 @@ ev_response(struct krpc *k, const char *p, size_t len)
 	if (k->state == R_STARTING && jpath_is(p, len, "command",
 	    "get_state")) {
 		child_is_well(k->child);
+		turn_ready(k->turn);
 		krpc_idle(k);
 	} else if (k->state == R_ABORTING && jpath_is(p, len, "command",
 	    "abort")) {
@@ -500,5 +510,5 @@ static const struct child_cb child_cb = {
 };
 
 const struct kind kind_rpc = {
-	krpc_create, krpc_start, krpc_stop, krpc_destroy
+	krpc_create, krpc_start, krpc_run, krpc_abort, krpc_destroy
 };

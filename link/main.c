@@ -121,6 +121,7 @@ link_run(struct link *l)
 	if ((l->forward = forward_new(l->base, &l->conf, l->gw,
 	    l->turn)) == NULL)
 		exit(1);
+	turn_start(l->turn);
 	l->sigterm = evsignal_new(l->base, SIGTERM, link_stop, l);
 	l->sigint = evsignal_new(l->base, SIGINT, link_stop, l);
 	l->deadline = evtimer_new(l->base, link_deadline, l);

@@ -60,6 +60,9 @@ struct turn {
 	void *on_done_arg;
 	void (*on_room)(void *);
 	void *on_room_arg;
+	void (*on_ready)(void *);
+	void *on_ready_arg;
+	bool ready;			/* it was, at least once */
 };
 
 /* Before attempt 2 and 3: a worker that was killed is back within a second. */
@@ -130,6 +133,29 @@ turn_on_room(struct turn *t, void (*cb)(void *), void *arg)
 	t->on_room_arg = arg;
 }
 
+void
+turn_start(struct turn *t)
+{
+	t->kind->start(t->kstate);
+}
+
+void
+turn_on_ready(struct turn *t, void (*cb)(void *), void *arg)
+{
+	t->on_ready = cb;
+	t->on_ready_arg = arg;
+}
+
+void
+turn_ready(struct turn *t)
+{
+	if (!t->ready)
+		log_info("the runtime is ready");
+	t->ready = true;
+	if (t->on_ready != NULL)
+		t->on_ready(t->on_ready_arg);
+}
+
 /* Opens the turn of the next message, if there is one and none is open. */
 void
 turn_wake(struct turn *t)
@@ -163,7 +189,7 @@ turn_attempt(struct turn *t)
 	if (t->attempt > 1)
 		outq_attempt(&t->out, t->attempt);
 	log_debug("turn %s attempt %u", t->msg->trace_id, t->attempt);
-	t->kind->start(t->kstate, t->msg);
+	t->kind->run(t->kstate, t->msg);
 }
 
 /* Ends the attempt at hand, whichever state it is in, without a word. */
@@ -172,7 +198,7 @@ turn_halt(struct turn *t)
 {
 	evtimer_del(t->timer);
 	if (t->state == T_RUN)
-		t->kind->stop(t->kstate);
+		t->kind->abort(t->kstate);
 	t->state = T_END;
 }
 

@@ -18,16 +18,19 @@ struct gw;
 struct turn;
 
 /*
- * A way to drive a runtime. After start() the kind calls turn_running() once
- * the runtime has the message, then deltas and tool events as they come, and
- * ends with turn_done() or turn_failed(), exactly once, unless stop() comes
- * first: then it says nothing more about this attempt.
+ * A way to drive a runtime. start() brings the runtime up, with no host in
+ * reach as yet; the kind calls turn_ready() whenever it can take a turn from
+ * then on. run() gives it a message, ready or not: the kind calls
+ * turn_running() once the runtime has it, then deltas and tool events as they
+ * come, and ends with turn_done() or turn_failed(), exactly once, unless
+ * abort() comes first: then it says nothing more about this attempt.
  */
 struct kind {
 	void	*(*create)(struct event_base *, const struct conf *,
 		    struct turn *);
-	void	 (*start)(void *, const struct message *);
-	void	 (*stop)(void *);
+	void	 (*start)(void *);
+	void	 (*run)(void *, const struct message *);
+	void	 (*abort)(void *);
 	void	 (*destroy)(void *);
 };
 
@@ -38,6 +41,14 @@ extern const struct kind kind_rpc;
 struct turn *turn_new(struct event_base *, const struct conf *, struct gw *,
 	    struct inbox *, const struct kind *);
 void	 turn_free(struct turn *);
+
+/*
+ * Starts the runtime, once. The callback, if one was set before, comes each
+ * time the runtime becomes ready to take a turn: at its start, and after each
+ * restart.
+ */
+void	 turn_start(struct turn *);
+void	 turn_on_ready(struct turn *, void (*)(void *), void *);
 
 /* A message was queued, or a delivered one wants its ack again. */
 void	 turn_wake(struct turn *);
@@ -56,7 +67,8 @@ void	 turn_shutdown(struct turn *, unsigned int grace_ms,
 /* Called when the inbox has room again for what it refused. */
 void	 turn_on_room(struct turn *, void (*)(void *), void *);
 
-/* By kinds. Ignored when no attempt runs. */
+/* By kinds. All but the first are ignored when no attempt runs. */
+void	 turn_ready(struct turn *);
 void	 turn_running(struct turn *);
 void	 turn_delta(struct turn *, const char *, size_t);
 void	 turn_reasoning(struct turn *, const char *, size_t);
