@@ -10,7 +10,7 @@ libhttp_a_SOURCES = common/http.h common/http_head.c common/http_url.c \
 	common/jiter.c common/jscan.h common/httpd.c common/httpd.h \
 	common/httpd_int.h common/httpd_conn.c common/httpd_body.c \
 	common/httpd_reply.c common/httpd_req.c common/httpd_route.c \
-	common/httpd_route_find.c
+	common/httpd_route_find.c common/ws.c common/ws_hand.c common/ws.h
 libhttp_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 
 libjson_a_SOURCES = common/json.c common/json.h
@@ -19,7 +19,9 @@ libjson_a_CPPFLAGS = $(AM_CPPFLAGS)
 HTTP_TEST_LIBS = libhttp.a $(EVENT_LIBS) $(UNIT_LIBS)
 if HAVE_CMOCKA
 UNIT += tests/unit/test_http tests/unit/test_httpc tests/unit/test_sse \
-	tests/unit/test_jscan tests/unit/test_httpd
+	tests/unit/test_jscan tests/unit/test_httpd tests/unit/test_ws
+tests_unit_test_ws_SOURCES = tests/unit/test_ws.c
+tests_unit_test_ws_LDADD = $(HTTP_TEST_LIBS)
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
 tests_unit_test_http_LDADD = $(HTTP_TEST_LIBS)
 tests_unit_test_httpc_SOURCES = tests/unit/test_httpc.c
@@ -41,7 +43,10 @@ HTTP_PARSERS = common/http_head.c common/http_url.c common/http_chunk.c \
 	common/httpc.c common/httpd_route_find.c
 if FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_http tests/fuzz/fuzz_sse \
-	tests/fuzz/fuzz_jscan
+	tests/fuzz/fuzz_jscan tests/fuzz/fuzz_ws
+tests_fuzz_fuzz_ws_SOURCES = tests/fuzz/fuzz_ws.c common/ws.c
+tests_fuzz_fuzz_ws_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_ws_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c $(HTTP_PARSERS)
 tests_fuzz_fuzz_http_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
 tests_fuzz_fuzz_http_LDFLAGS = $(FUZZ_FLAGS)
@@ -57,4 +62,4 @@ tests_fuzz_fuzz_jscan_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_jscan_LDADD = $(BSD_LIBS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/http tests/fuzz/corpus/sse \
-	tests/fuzz/corpus/jscan
+	tests/fuzz/corpus/jscan tests/fuzz/corpus/ws

@@ -73,6 +73,14 @@ bool	env_pool_sized(void);
 const char	*env_node(void);
 const char	*env_agents_dir(void);
 
+/* ---- events.c: what happens to instances without being asked for ---- */
+
+/* Once; and after each configuration. */
+void	events_init(void);
+void	events_conf(void);
+/* keeper is there (again): it has missed what there was. */
+void	events_keeper_up(void);
+
 /* ---- op.c: one request of keeper ---- */
 
 struct op {

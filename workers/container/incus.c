@@ -74,6 +74,12 @@ incus_socket(const char *path)
 		fatal("configuration");
 }
 
+const char *
+incus_socket_path(void)
+{
+	return in.socket;
+}
+
 /* ---- one call ---- */
 
 static void

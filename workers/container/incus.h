@@ -39,6 +39,7 @@ typedef void (*incus_fn)(const struct incus_reply *, void *);
 void	incus_init(struct event_base *);
 /* Path of the socket; calls under way go on with the old one. */
 void	incus_socket(const char *);
+const char	*incus_socket_path(void);
 
 /*
  * Starts a call; body may be NULL, else it is copied.  An operation that

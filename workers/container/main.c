@@ -105,6 +105,21 @@ static void
 init(void)
 {
 	incus_init(worker_base());
+	events_init();
+}
+
+static void
+conf(const struct worker_conf *c)
+{
+	env_conf(c);
+	events_conf();
+}
+
+static void
+peer_up(struct peer *p)
+{
+	if (peer_proc(p) == PROC_KEEPER)
+		events_keeper_up();
 }
 
 /*
@@ -122,7 +137,8 @@ static const struct worker_ops ops = {
 	.proc = PROC_CONTAINER,
 	.handlers = handlers,
 	.init = init,
-	.conf = env_conf,
+	.conf = conf,
+	.peer_up = peer_up,
 	.peer_down = peer_down,
 };
 

@@ -117,6 +117,10 @@ bool		 agent_color_ok(const char *);
 bool		 agent_lock(struct agent *, const char *verb, struct client);
 void		 agent_unlock(struct agent *);
 
+/* ctevent.c: Incus says that its instance is so now ("Gone": not there). */
+void		 agent_instance_status(struct agent *, const char *status,
+		    uint32_t uid_base, uint32_t uid_count);
+
 int		 h_agent_list(struct peer *, struct msg *);
 int		 h_agent_get(struct peer *, struct msg *);
 

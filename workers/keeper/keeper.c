@@ -65,6 +65,7 @@ static const struct msg_handler handlers[] = {
 	{ MSG_CHAT_CHANNELS, h_chat_channels },
 	{ MSG_CHAT_HISTORY, h_chat_history },
 	{ MSG_CHAT_WATCH, h_chat_watch },
+	{ MSG_CT_EVENT, h_ct_event },
 	{ MSG_BRIDGE_SUB, h_bridge_sub },
 	{ MSG_BRIDGE_ACK, h_bridge_ack },
 	{ MSG_BRIDGE_REPLY, h_bridge_reply },

@@ -233,6 +233,10 @@ void	lifecycle_resume(void);
 void	reconcile_start(void);
 void	reconcile_container_up(void);
 
+/* ---- ctevent.c ---- */
+
+int	h_ct_event(struct peer *, struct msg *);
+
 /* ---- provider.c ---- */
 
 int	provider_set_key(int);		/* the state key's file; consumed */

@@ -17,6 +17,7 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/teardown.c workers/keeper/tell.c \
 	workers/keeper/tracebox.c workers/keeper/turn.c \
 	workers/keeper/watch.c
+libkeeper_a_SOURCES += workers/keeper/ctevent.c
 libkeeper_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
 
 KEEPER_LIBS = libkeeper.a libdb.a libhttp.a $(WORKER_LIBS) $(SQLITE_LIBS) \
