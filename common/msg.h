@@ -64,7 +64,8 @@ enum agent_state {
 	AGENT_STOPPED,
 	AGENT_DELETING,
 	AGENT_FAILED,
-	AGENT_PAUSED		/* frozen: no message, no LLM call */
+	AGENT_PAUSED,		/* frozen: no message, no LLM call */
+	AGENT_WARM		/* made ahead: it may only wait to be somebody */
 };
 
 struct msg_bytes {

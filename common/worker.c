@@ -182,6 +182,9 @@ h_conf(struct peer *p, struct msg *m)
 	w.conf.trace_retention = in->trace_retention;
 	conf_set(&w.conf.trusted_exporters, in->trusted_exporters);
 	w.conf.import_limit = in->import_limit;
+	conf_set(&w.conf.warm_pool, in->warm_pool);
+	w.conf.idle_suspend = in->idle_suspend;
+	w.conf.idle_freeze = in->idle_freeze;
 	w.have_conf = true;
 	if (in->log_level <= LOG_L_DEBUG)
 		log_set_level((enum log_level)in->log_level);

@@ -48,6 +48,9 @@ struct worker_conf {
 	uint32_t	 trace_retention;
 	char		*trusted_exporters;	/* keeper: keys in hex, one a line */
 	uint64_t	 import_limit;	/* bytes; keeper, mover */
+	char		*warm_pool;	/* "framework number", one a line */
+	uint32_t	 idle_suspend;	/* seconds, 0: never */
+	uint32_t	 idle_freeze;
 };
 
 struct worker_ops {

@@ -58,6 +58,8 @@ struct gw {
 	struct gw_req *cur;		/* on the wire; may be &hello */
 	struct gw_req hello;
 	char hello_body[256];
+	bool ready;			/* the runtime is */
+	bool said_ready;		/* in the last hello */
 	char body[BODY_MAX];
 	size_t bodylen;
 	unsigned int retry_after;
@@ -84,18 +86,13 @@ struct gw *
 gw_new(struct event_base *base, const struct conf *conf)
 {
 	struct gw *gw;
-	int n;
 
 	if ((gw = calloc(1, sizeof(*gw))) == NULL)
 		return NULL;
 	gw->base = base;
 	gw->conf = conf;
 	TAILQ_INIT(&gw->reqs);
-	n = snprintf(gw->hello_body, sizeof(gw->hello_body),
-	    "{\"link\":\"%s\",\"runtime\":\"%s\",\"kind\":\"%s\"}",
-	    PACKAGE_VERSION, conf->runtime, conf_kind_name(conf->kind));
 	gw->hello.body = gw->hello_body;
-	gw->hello.len = (size_t)n;
 	gw->hello.cb = gw_hello_done;
 	gw->hello.arg = gw;
 	(void)strlcpy(gw->hello.path, "/api/agent/hello",
@@ -223,6 +220,33 @@ gw_timer(evutil_socket_t fd, short what, void *arg)
 	gw_pump(arg);
 }
 
+void
+gw_ready(struct gw *gw)
+{
+	if (gw->ready)
+		return;
+	gw->ready = true;
+	/* One made ahead was told to ask again when it is ready. */
+	if (gw->key[0] == '\0' && gw->cur == NULL) {
+		evtimer_del(gw->timer);
+		timer_ms(gw->kick, 0);
+	}
+}
+
+static void
+gw_hello(struct gw *gw)
+{
+	int n;
+
+	n = snprintf(gw->hello_body, sizeof(gw->hello_body), "{\"link\":\"%s\","
+	    "\"runtime\":\"%s\",\"kind\":\"%s\",\"ready\":%s}",
+	    PACKAGE_VERSION, gw->conf->runtime,
+	    conf_kind_name(gw->conf->kind), gw->ready ? "true" : "false");
+	gw->hello.len = (size_t)n;
+	gw->said_ready = gw->ready;
+	gw->cur = &gw->hello;
+}
+
 /* Puts the next request on the wire: hello first while there is no key. */
 static void
 gw_pump(struct gw *gw)
@@ -230,7 +254,7 @@ gw_pump(struct gw *gw)
 	if (gw->cur != NULL || evtimer_pending(gw->timer, NULL))
 		return;
 	if (gw->key[0] == '\0')
-		gw->cur = &gw->hello;
+		gw_hello(gw);
 	else
 		gw->cur = TAILQ_FIRST(&gw->reqs);
 	if (gw->cur == NULL)
@@ -331,8 +355,12 @@ gw_send(struct gw *gw, struct gw_req *req)
 	    bufferevent_write(gw->bev, buf, (size_t)n) == 0 &&
 	    bufferevent_write(gw->bev, req->body, req->len) == 0)
 		ret = 0;
-	/* Only while an answer is due: an idle connection may wait. */
-	bufferevent_set_timeouts(gw->bev, &tv, &tv);
+	/*
+	 * Only while an answer is due: an idle connection may wait.  A hello
+	 * may too: one made ahead is answered when it becomes somebody, and
+	 * is frozen until then.
+	 */
+	bufferevent_set_timeouts(gw->bev, req == &gw->hello ? NULL : &tv, &tv);
 	explicit_bzero(buf, sizeof(buf));
 	explicit_bzero(auth, sizeof(auth));
 	return ret;
@@ -437,6 +465,9 @@ gw_hello_done(void *arg, int status, const char *body, size_t len,
 	ms = retry_next(&gw->step);
 	if (retry_after > ms)
 		ms = retry_after;
+	/* It has got ready while it was told to come again when it is. */
+	if (gw->ready && !gw->said_ready)
+		ms = 0;
 	/* A container often starts before its agent is ready: be quiet. */
 	if (gw->step % 16 == 4)
 		log_warnx("hello not accepted (%s %d), trying on",

@@ -42,6 +42,9 @@ unsigned int gw_key_nr(const struct gw *);
  */
 void	 gw_lost_key(struct gw *, unsigned int nr);
 
+/* The runtime is ready: the hello says so, it decides over one made ahead. */
+void	 gw_ready(struct gw *);
+
 /*
  * POSTs JSON, one request at a time, in the order of the calls; a 401 is
  * followed by one hello and one more try. body must live until the callback

@@ -152,6 +152,7 @@ turn_ready(struct turn *t)
 	if (!t->ready)
 		log_info("the runtime is ready");
 	t->ready = true;
+	gw_ready(t->gw);
 	if (t->on_ready != NULL)
 		t->on_ready(t->on_ready_arg);
 }

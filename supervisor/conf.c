@@ -38,9 +38,11 @@ static const char *check_name(const char *);
 static const char *check_socket(const char *);
 static const char *check_ca(const char *);
 static const char *check_key(const char *);
+static const char *check_framework(const char *);
 
 static const char *const levels[] = { "error", "warn", "info", "debug",
     NULL };
+static const char *const idle_modes[] = { "stop", "freeze", NULL };
 static const char *const targets[] = { "auto", "journal", "file", NULL };
 
 #define M(member)	offsetof(struct conf, member)
@@ -109,6 +111,11 @@ static const struct schema_key conf_keys[] = {
 	SUB("listen", listen_keys),
 	SUB("incus", incus_keys),
 	SUB("limits", limits_keys),
+	{ "warm_pool", SK_COUNTS, 0, M(warm_pool), 0, CONF_POOL_MAX, NULL,
+	    check_framework, NULL },
+	{ "idle_suspend", SK_TIME, 0, M(idle_suspend), CONF_IDLE_MIN,
+	    CONF_IDLE_MAX, NULL, NULL, NULL },
+	WORD("idle_mode", idle_mode, idle_modes),
 	SUB("trace", trace_keys),
 	END
 };
@@ -172,6 +179,15 @@ check_node_id(const char *s)
 {
 	if (s[strspn(s, LOWER DIGITS "-")] != '\0')
 		return "only a-z, 0-9 and - may be used";
+	return NULL;
+}
+
+static const char *
+check_framework(const char *s)
+{
+	if (s[0] == '\0' || strlen(s) > 64 ||
+	    s[strspn(s, LOWER DIGITS "-_.")] != '\0')
+		return "not the id of a framework";
 	return NULL;
 }
 
@@ -288,6 +304,7 @@ conf_defaults(void)
 	set(&c->incus_socket, "auto");
 	set(&c->incus_project, "agentd");
 	set(&c->incus_pool, "auto");
+	set(&c->warm_pool, "");
 	c->max_connections = 512;
 	c->max_calls_per_turn = 50;
 	c->deploy_timeout = 300;

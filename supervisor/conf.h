@@ -18,11 +18,19 @@ struct sockaddr_storage;
 
 #define CONF_KEYS_MAX	4096	/* bytes of trusted_exporters, joined */
 #define CONF_HOSTS_MAX	1024	/* bytes of allowed_hosts, joined */
+#define CONF_POOL_MAX	16	/* warm instances of one framework */
+#define CONF_IDLE_MIN	10	/* seconds */
+#define CONF_IDLE_MAX	(30U * 86400)
 
 enum log_target {
 	LOG_AUTO,		/* the journal under systemd, else files */
 	LOG_JOURNAL,
 	LOG_FILE
+};
+
+enum idle_mode {
+	IDLE_STOP,		/* no memory, a slow start */
+	IDLE_FREEZE		/* all its memory, awake at once */
 };
 
 struct conf {
@@ -51,6 +59,9 @@ struct conf {
 	uint32_t	 max_calls_per_turn;
 	uint32_t	 deploy_timeout;	/* seconds */
 	uint64_t	 import_limit;		/* bytes of a file */
+	char		*warm_pool;	/* "framework number", one a line */
+	uint32_t	 idle_suspend;	/* seconds, 0: never */
+	uint32_t	 idle_mode;	/* enum idle_mode */
 	uint32_t	 retention_days;	/* 0: for ever */
 	uint32_t	 drain_timeout;		/* seconds */
 };

@@ -85,6 +85,9 @@ send_conf(struct super *s, struct worker *w)
 		join(&c->trusted_exporters, keys, sizeof(keys));
 		m.trusted_exporters = keys;
 		m.import_limit = c->import_limit;
+		m.warm_pool = c->warm_pool;
+		m.idle_suspend = c->idle_suspend;
+		m.idle_freeze = c->idle_mode;
 		break;
 	case PROC_GATEWAY:
 		m.max_connections = c->max_connections;

@@ -231,6 +231,85 @@ read_number(const struct place *p, bool units, uint64_t *v)
 	return 0;
 }
 
+/* name: number, for names that no table can know. */
+static void
+read_counts(const struct place *p, void *member)
+{
+	char text[SCHEMA_COUNTS_MAX] = "", line[2 * NAME_MAX_LEN];
+	struct place at;
+	const struct ynode *n;
+	const char *why;
+	char **out = member, q[300];
+	uint64_t v;
+
+	if (p->node->kind == YN_BAD)
+		return;
+	if (p->node->kind != YN_MAP) {
+		bad(p, "expected a map of names and numbers");
+		return;
+	}
+	for (n = p->node->child; n != NULL; n = n->next) {
+		at = *p;
+		at.node = n;
+		if ((why = p->key->check(n->key)) != NULL) {
+			bad(&at, "%s: %s", diag_quote(n->key, q, sizeof(q)),
+			    why);
+			continue;
+		}
+		strlcat(at.name, ".", sizeof(at.name));
+		strlcat(at.name, n->key, sizeof(at.name));
+		if (read_number(&at, false, &v) == -1)
+			continue;
+		snprintf(line, sizeof(line), "%s%s %llu", text[0] == '\0' ?
+		    "" : "\n", n->key, (unsigned long long)v);
+		if (strlcat(text, line, sizeof(text)) >= sizeof(text)) {
+			bad(p, "has too many names");
+			return;
+		}
+	}
+	free(*out);
+	*out = xstrdup(text);
+}
+
+/* "never", or digits and perhaps a unit of time. */
+static void
+read_time(const struct place *p, void *member)
+{
+	static const struct {
+		const char	*name;
+		uint64_t	 seconds;
+	} unit[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 },
+	    { "d", 86400 } };
+	const struct schema_key *k = p->key;
+	uint32_t *out = member;
+	const char *s;
+	size_t i, n;
+	uint64_t v;
+	char q[300];
+
+	if ((s = plain_of(p, "a time")) == NULL)
+		return;
+	if (strcmp(s, "never") == 0) {
+		*out = 0;
+		return;
+	}
+	n = strspn(s, "0123456789");
+	for (i = 0; i < sizeof(unit) / sizeof(unit[0]); i++)
+		if (strcmp(s + n, unit[i].name) == 0)
+			break;
+	if (n == 0 || n > 9 || i == sizeof(unit) / sizeof(unit[0])) {
+		bad(p, "%s is not a time (like 30s, 10m, 2h, never)",
+		    diag_quote(s, q, sizeof(q)));
+		return;
+	}
+	v = strtoull(s, NULL, 10) * unit[i].seconds;
+	if (v < k->min || v > k->max)
+		bad(p, "must be never or %llu to %llu seconds, not %s",
+		    (unsigned long long)k->min, (unsigned long long)k->max, s);
+	else
+		*out = (uint32_t)v;
+}
+
 static void
 read_bool(const struct place *p, void *member)
 {
@@ -317,6 +396,12 @@ read_value(const struct place *p, void *out)
 	case SK_LIST:
 		read_list(p, member);
 		break;
+	case SK_COUNTS:
+		read_counts(p, member);
+		break;
+	case SK_TIME:
+		read_time(p, member);
+		break;
 	case SK_MAP:
 		read_map(p, out);
 		break;
@@ -382,7 +467,7 @@ schema_free(const struct schema_key *keys, void *out)
 
 	for (k = keys; k->name != NULL; k++) {
 		member = (char *)out + k->offset;
-		if (k->kind == SK_STR) {
+		if (k->kind == SK_STR || k->kind == SK_COUNTS) {
 			free(*(char **)member);
 			*(char **)member = NULL;
 		} else if (k->kind == SK_LIST) {

@@ -16,6 +16,7 @@
 #include "ytree.h"
 
 #define SCHEMA_LIST_MAX	64	/* items of a list */
+#define SCHEMA_COUNTS_MAX 2048	/* bytes of an SK_COUNTS */
 
 struct strlist {
 	char	**v;		/* owned */
@@ -29,6 +30,10 @@ enum schema_kind {
 	SK_BOOL,		/* bool: true or false */
 	SK_WORD,		/* uint32_t: which of words */
 	SK_LIST,		/* struct strlist of SK_STR */
+	SK_COUNTS,		/* char *: "name number" lines of a map, the
+				   number min..max; check is for the name */
+	SK_TIME,		/* uint32_t: seconds, or with s, m, h, d; "never"
+				   is 0, all else min..max */
 	SK_MAP			/* sub is its table, for the same struct */
 };
 

@@ -1,12 +1,13 @@
 /*
- * CT_ACTION: start, stop, restart or destroy an instance of ours.
+ * CT_ACTION: start, stop, restart, freeze, thaw or destroy an instance of ours.
  *
  * SPDX-License-Identifier: ISC
  *
  * Runs in: container.  Talks to: keeper, Incus.
  *
  * Each verb says what should be, so doing it twice is a success: starting
- * what runs, stopping what is stopped, destroying what is not there.
+ * what runs, stopping what is stopped, destroying what is not there.  Freeze
+ * is satisfied by an instance that does not run, thaw starts it.
  */
 #include <sys/types.h>
 
@@ -17,11 +18,13 @@
 
 #define TIMEOUT_MAX	600	/* seconds of a graceful stop */
 
-enum verb { V_START, V_STOP, V_RESTART, V_DESTROY, V_MAX };
+enum verb {
+	V_START, V_STOP, V_RESTART, V_FREEZE, V_THAW, V_DESTROY, V_MAX
+};
 
 static const char *const verbs[V_MAX] = {
 	[V_START] = "start", [V_STOP] = "stop", [V_RESTART] = "restart",
-	[V_DESTROY] = "destroy",
+	[V_FREEZE] = "freeze", [V_THAW] = "thaw", [V_DESTROY] = "destroy",
 };
 
 struct action {
@@ -88,12 +91,42 @@ on_stopped(const struct incus_reply *r, void *arg)
 	}
 }
 
+/* From what it is to what it should be. */
+static void
+change(struct action *a, const struct instance *i)
+{
+	bool stopped = strcmp(i->status, "Stopped") == 0;
+	bool frozen = strcmp(i->status, "Frozen") == 0;
+	bool running = strcmp(i->status, "Running") == 0;
+
+	if (stopped && (a->verb == V_STOP || a->verb == V_FREEZE))
+		op_done(&a->op, 200, NULL, "%s", "");
+	else if ((frozen && a->verb == V_FREEZE) ||
+	    (running && (a->verb == V_START || a->verb == V_THAW)))
+		op_done(&a->op, 200, &i->map, "%s", "");
+	else if (a->verb == V_FREEZE)
+		instance_state(a->op.instance, "freeze", CT_TIMEOUT, false,
+		    on_started, a);
+	else if (frozen && (a->verb == V_THAW || a->verb == V_START))
+		instance_state(a->op.instance, "unfreeze", CT_TIMEOUT, false,
+		    on_started, a);
+	else if (stopped || a->verb == V_START || a->verb == V_THAW)
+		instance_state(a->op.instance, "start", CT_TIMEOUT, false,
+		    on_started, a);
+	else {
+		/* What is frozen cannot go in peace. */
+		if (frozen)
+			a->timeout = 0;
+		instance_state(a->op.instance, "stop", a->timeout,
+		    a->timeout == 0, on_stopped, a);
+	}
+}
+
 static void
 on_found(const struct incus_reply *r, void *arg)
 {
 	struct action *a = arg;
 	struct instance i;
-	bool stopped;
 
 	if (r->status == 404) {
 		op_done(&a->op, 404, NULL, "the instance %s is not there",
@@ -110,17 +143,7 @@ on_found(const struct incus_reply *r, void *arg)
 		    "somebody else: left alone", a->op.instance);
 		return;
 	}
-	stopped = strcmp(i.status, "Stopped") == 0;
-	if (a->verb == V_START && strcmp(i.status, "Running") == 0)
-		op_done(&a->op, 200, &i.map, "%s", "");
-	else if (a->verb == V_STOP && stopped)
-		op_done(&a->op, 200, NULL, "%s", "");
-	else if (a->verb == V_START || stopped)
-		instance_state(a->op.instance, "start", CT_TIMEOUT, false,
-		    on_started, a);
-	else
-		instance_state(a->op.instance, "stop", a->timeout,
-		    a->timeout == 0, on_stopped, a);
+	change(a, &i);
 }
 
 static void

@@ -179,6 +179,7 @@ void	snap_start(uint64_t id, const struct m_ct_snap *);
 void	probe_start(uint64_t id, const struct m_ct_ref *);
 void	tag_start(uint64_t id, const struct m_ct_tag *);
 void	action_start(uint64_t id, const struct m_ct_action *);
+void	adopt_start(uint64_t id, const struct m_ct_adopt *);
 void	list_start(uint64_t id);
 void	images_start(uint64_t id);
 /* Takes over the fd. */

@@ -3,7 +3,7 @@
 pkglibexec_PROGRAMS += agentd-container
 agentd_container_SOURCES = workers/container/main.c \
 	workers/container/container.h workers/container/action.c \
-	workers/container/busy.c workers/container/copy.c \
+	workers/container/adopt.c workers/container/busy.c workers/container/copy.c \
 	workers/container/create.c workers/container/create.h \
 	workers/container/destroy.c workers/container/gate.c \
 	workers/container/snapshot.c workers/container/tag.c \

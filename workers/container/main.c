@@ -32,6 +32,14 @@ h_action(struct peer *p, struct msg *m)
 }
 
 static int
+h_adopt(struct peer *p, struct msg *m)
+{
+	(void)p;
+	adopt_start(m->id, &m->u.ct_adopt);
+	return 0;
+}
+
+static int
 h_list(struct peer *p, struct msg *m)
 {
 	(void)p;
@@ -91,6 +99,7 @@ h_tag(struct peer *p, struct msg *m)
 static const struct msg_handler handlers[] = {
 	{ MSG_CT_CREATE, h_create },
 	{ MSG_CT_ACTION, h_action },
+	{ MSG_CT_ADOPT, h_adopt },
 	{ MSG_CT_LIST, h_list },
 	{ MSG_CT_IMAGES, h_images },
 	{ MSG_CT_IMAGE_PUT, h_image_put },

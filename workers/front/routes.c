@@ -18,6 +18,7 @@ static const struct route_set *const sets[] = {
 	&routes_trace,
 	&routes_provider,
 	&routes_chat,
+	&routes_pool,
 };
 
 struct route	routes[ROUTES_MAX];

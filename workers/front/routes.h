@@ -43,6 +43,6 @@ struct route_set {
 };
 
 extern const struct route_set	routes_system, routes_agent, routes_trace,
-				routes_provider, routes_chat;
+				routes_provider, routes_chat, routes_pool;
 
 #endif /* ROUTES_H */

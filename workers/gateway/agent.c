@@ -281,7 +281,7 @@ agent_h_conf(struct peer *p, struct msg *m)
 	struct agent *a;
 
 	(void)p;
-	if (c->state > AGENT_PAUSED || !sys_is_slug(c->slug) ||
+	if (c->state > AGENT_WARM || !sys_is_slug(c->slug) ||
 	    (a = agent_get(c->agent_id)) == NULL)
 		return -1;
 	(void)strlcpy(a->slug, c->slug, sizeof(a->slug));
@@ -301,6 +301,7 @@ agent_h_conf(struct peer *p, struct msg *m)
 		llm_cut(a);
 	}
 	log_debug("agent %s: %s, state %u", a->id, a->slug, a->state);
+	hello_conf(a);
 	return 0;
 }
 
@@ -308,6 +309,7 @@ static void
 agent_gone(struct agent *a)
 {
 	a->known = false;
+	hello_conf(a);
 	auth_flush(a);
 	events_end(a);
 	llm_cut(a);

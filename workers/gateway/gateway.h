@@ -106,6 +106,7 @@ struct agent {
 	unsigned int	 ncalls;
 	struct call_list calls;
 	struct greq	*events;	/* its event stream, or NULL */
+	struct greq	*hello;		/* waits until it is somebody, or NULL */
 	struct turn_list turns;
 	unsigned int	 nturns;
 	uint8_t		 keys[GW_KEYS][32];	/* digests known to be its */
@@ -214,6 +215,8 @@ void	 auth_flush(struct agent *);
 
 /* hello.c, models.c, bridge.c, events.c, tracein.c: routes */
 void	 hello_post(struct greq *);
+/* keeper has said what it is, or that it is gone: what waited goes on. */
+void	 hello_conf(struct agent *);
 void	 models_get(struct greq *);
 void	 bridge_bootstrap(struct greq *);
 void	 bridge_ack(struct greq *);

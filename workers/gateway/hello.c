@@ -3,7 +3,10 @@
  *
  * SPDX-License-Identifier: ISC
  *
- * Runs in: gateway.  Talks to: proxy.
+ * Runs in: gateway.  Talks to: proxy, keeper.
+ *
+ * An instance that was made ahead is nobody yet and gets no key.  When its
+ * runtime is ready its hello waits here until keeper makes an agent of it.
  */
 #include <sys/types.h>
 
@@ -19,6 +22,7 @@
 #define HELLOS_S	10.0	/* each one mints a key */
 
 static void	hello_body(struct greq *, char *, size_t);
+static void	hello_mint(struct greq *);
 static void	hello_minted(struct msg *, void *);
 
 void
@@ -32,14 +36,68 @@ hello_post(struct greq *g)
 }
 
 static void
+tell_ready(const struct agent *a)
+{
+	struct m_agent_id m = { a->id };
+
+	/* A keeper that comes later says what it is again: see hello_conf. */
+	if (peer_send(worker_peer(PROC_KEEPER), MSG_AGENT_READY, &m) == -1)
+		log_debug("agent %s: ready, but keeper is away", a->id);
+}
+
+static void
+hello_left(struct greq *g)
+{
+	g->agent->hello = NULL;
+}
+
+static void
+hello_wait(struct greq *g, bool ready)
+{
+	struct agent *a = g->agent;
+	struct greq *old = a->hello;
+
+	if (!ready) {
+		greq_error(g, 503, "come again when the runtime is ready");
+		return;
+	}
+	if (old != NULL) {
+		greq_error(old, 503, "another hello has come");
+	}
+	a->hello = g;
+	g->closed = hello_left;
+	tell_ready(a);
+}
+
+void
+hello_conf(struct agent *a)
+{
+	struct greq *g = a->hello;
+
+	if (g == NULL)
+		return;
+	if (a->known && a->state == AGENT_WARM) {
+		tell_ready(a);
+		return;
+	}
+	a->hello = NULL;
+	g->closed = NULL;
+	if (a->known && (a->state == AGENT_RUNNING ||
+	    a->state == AGENT_DEPLOYING))
+		hello_mint(g);
+	else
+		greq_error(g, 409, "agent %s is stopped", a->slug);
+}
+
+static void
 hello_body(struct greq *g, char *body, size_t len)
 {
 	static const char *const names[] = { "link", "runtime", "kind",
-	    NULL };
-	struct m_agent_id q;
+	    "ready", NULL };
 	struct json_err err;
 	struct json_object *o;
 	const char *link = "?", *runtime = "?", *kind = "?";
+	bool ready = false;
 
 	if ((o = json_parse_strict(body, len, 4, &err)) == NULL) {
 		greq_error(g, 400, "%s", err.msg);
@@ -48,7 +106,8 @@ hello_body(struct greq *g, char *body, size_t len)
 	if (json_only(o, names, &err) == -1 ||
 	    json_get_str(o, "link", true, 1, 32, &link, &err) == -1 ||
 	    json_get_str(o, "runtime", true, 1, 64, &runtime, &err) == -1 ||
-	    json_get_str(o, "kind", true, 1, 16, &kind, &err) == -1) {
+	    json_get_str(o, "kind", true, 1, 16, &kind, &err) == -1 ||
+	    json_get_bool(o, "ready", false, &ready, &err) == -1) {
 		json_free(o);
 		greq_error(g, 422, "%s", err.msg);
 		return;
@@ -56,7 +115,17 @@ hello_body(struct greq *g, char *body, size_t len)
 	log_debug("agent %s: hello of link %s, %s runtime %s", g->agent->slug,
 	    link, kind, runtime);
 	json_free(o);
-	q.agent_id = g->agent->id;
+	if (g->agent->state == AGENT_WARM)
+		hello_wait(g, ready);
+	else
+		hello_mint(g);
+}
+
+static void
+hello_mint(struct greq *g)
+{
+	struct m_agent_id q = { g->agent->id };
+
 	(void)greq_ask(g, PROC_PROXY, MSG_KEY_MINT, &q, hello_minted);
 }
 

@@ -149,7 +149,8 @@ greq_head(struct httpd_req *req, void *arg)
 		    GW_REQUESTS_S);
 		return;
 	}
-	if (a->state != AGENT_RUNNING && a->state != AGENT_DEPLOYING) {
+	if (a->state != AGENT_RUNNING && a->state != AGENT_DEPLOYING &&
+	    (a->state != AGENT_WARM || !(route->flags & GR_NOKEY))) {
 		greq_error(g, 409, "agent %s is stopped", a->slug);
 		return;
 	}

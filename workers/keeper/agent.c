@@ -64,6 +64,8 @@ state_by_name(const char *name)
 const char *
 agent_status(const struct agent *a)
 {
+	if (a->state == AGENT_RUNNING && a->asleep)
+		return "asleep";
 	return states[a->state];
 }
 
@@ -250,7 +252,7 @@ agent_json(struct jbuf *jb, const struct agent *a)
 	jb_kstr(jb, "model", a->model[0] != '\0' ? a->model : NULL);
 	jb_kstr(jb, "color", a->color);
 	jb_kstr(jb, "emoji", a->emoji[0] != '\0' ? a->emoji : NULL);
-	jb_kstr(jb, "status", states[a->state]);
+	jb_kstr(jb, "status", agent_status(a));
 	jb_key(jb, "presence");
 	jb_obj(jb);
 	jb_kbool(jb, "connected", a->sub != NULL);
@@ -264,6 +266,7 @@ agent_json(struct jbuf *jb, const struct agent *a)
 	jb_kint(jb, "memory_limit", (int64_t)a->memory);
 	jb_kint(jb, "cpu_limit", a->cpus);
 	jb_kint(jb, "disk_limit", (int64_t)a->disk);
+	jb_kint(jb, "idle", a->idle);
 	jb_kstr(jb, "chat_channel_id",
 	    a->channel_id[0] != '\0' ? a->channel_id : NULL);
 	jb_kstr(jb, "channel_id",

@@ -57,6 +57,7 @@ struct agent {
 	/* in memory only */
 	double		 seen_saved;	/* last_seen as the database has it */
 	uint32_t	 queued;	/* rows in its outbox */
+	uint64_t	 idle_since;	/* sys_now_ms() */
 	struct job	*job;		/* its deploy, NULL: done */
 	const char	*doing;		/* the verb that holds its lock, or NULL */
 	struct sub	*sub;		/* its event stream, or NULL */

@@ -188,6 +188,7 @@ bridge_deliver(struct agent *a)
 void
 bridge_closed_turn(struct agent *a, uint64_t event_id)
 {
+	idle_touch(a);
 	if (a->queued > 0)
 		a->queued--;
 	if (a->sub != NULL && event_id <= a->sub->sent && a->sub->open > 0)
@@ -219,6 +220,7 @@ bridge_up(void)
 
 	for (a = agent_first(); a != NULL; a = agent_next(a))
 		keeper_tell_gateway(a);
+	pool_gateway_up();
 	s = db_query(keeper_db(), "SELECT o.agent_id, m.id, m.channel_id "
 	    "FROM outbox o JOIN message m ON m.id = o.message_id "
 	    "WHERE o.delivered_at > 0 ORDER BY o.agent_id, o.event_id", "");
@@ -237,7 +239,7 @@ h_bridge_sub(struct peer *p, struct msg *m)
 	struct jbuf	 jb;
 
 	a = agent_by_id(m->u.bridge_sub.agent_id);
-	if (a == NULL || (a->state != AGENT_RUNNING &&
+	if (a == NULL || a->asleep || (a->state != AGENT_RUNNING &&
 	    a->state != AGENT_DEPLOYING)) {
 		jbuf_init(&jb, 256);
 		jb_obj(&jb);
@@ -257,6 +259,7 @@ h_bridge_sub(struct peer *p, struct msg *m)
 		fatal("subscription");
 	a->sub->id = m->id;
 	a->last_seen = sys_time();
+	idle_touch(a);
 	log_debug("agent %s: connected", a->slug);
 	turn_fresh(a, m->u.bridge_sub.last_id);
 	job_connected(a, true);

@@ -252,6 +252,7 @@ h_chat_post(struct peer *p, struct msg *m)
 	message_json(&jb, &msg);
 	reply_doc(c, 201, &jb);
 	watch_message(&msg);
+	idle_wake(a);
 	bridge_deliver(a);
 	tracebox_kick();
 	return 0;

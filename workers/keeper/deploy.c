@@ -11,6 +11,7 @@
 
 #include "job.h"
 #include "log.h"
+#include "worker.h"
 
 #define AGENTS_MAX	1000
 #define MIB		(1024ULL * 1024)
@@ -21,6 +22,7 @@
 #define DISK_MAX	(65536 * GIB)
 #define CPUS_MAX	512
 #define MEMORY_DEFAULT	(512 * MIB)
+#define PROCS_DEFAULT	512
 
 /* The same key again is the same job. */
 static bool
@@ -157,12 +159,31 @@ deploy_agent(const struct pass *who, const char *slug)
 	return a;
 }
 
+void
+deploy_limits(const struct framework *f, uint64_t *memory, uint32_t *cpus,
+    uint64_t *disk, uint32_t *processes)
+{
+	*memory = f->memory != 0 ? f->memory : MEMORY_DEFAULT;
+	*cpus = f->cpus != 0 ? f->cpus : 1;
+	*disk = f->disk;
+	*processes = f->processes != 0 ? f->processes : PROCS_DEFAULT;
+}
+
+uint32_t
+deploy_processes(const struct agent *a, const struct framework *f)
+{
+	if (a->processes != 0)
+		return a->processes;
+	return f != NULL && f->processes != 0 ? f->processes : PROCS_DEFAULT;
+}
+
 static struct agent *
 make_agent(const struct m_agent_deploy *in, const struct pass *who,
     const char *slug)
 {
 	const struct framework	*f = framework_get(in->framework);
 	struct agent		*a = deploy_agent(who, slug);
+	uint32_t		 processes;
 
 	copy_trimmed(a->display_name, in->name, sizeof(a->display_name));
 	(void)strlcpy(a->framework, in->framework, sizeof(a->framework));
@@ -171,10 +192,14 @@ make_agent(const struct m_agent_deploy *in, const struct pass *who,
 	(void)strlcpy(a->color, in->color[0] != '\0' ? in->color : "#888888",
 	    sizeof(a->color));
 	/* As it is made, a later change of the catalog changes nothing. */
-	a->memory = in->memory != 0 ? in->memory : f->memory != 0 ?
-	    f->memory : MEMORY_DEFAULT;
-	a->cpus = in->cpus != 0 ? in->cpus : f->cpus != 0 ? f->cpus : 1;
-	a->disk = in->disk != 0 ? in->disk : f->disk;
+	a->idle = worker_conf()->idle_suspend;
+	deploy_limits(f, &a->memory, &a->cpus, &a->disk, &processes);
+	if (in->memory != 0)
+		a->memory = in->memory;
+	if (in->cpus != 0)
+		a->cpus = in->cpus;
+	if (in->disk != 0)
+		a->disk = in->disk;
 	return a;
 }
 
@@ -197,6 +222,7 @@ deploy_begin(struct client c, const struct pass *who, struct agent *a,
 	job_mark(j, JS_PLANNED);
 	job_mark(j, JS_POLICY);
 	if (db_begin(db) == -1) {
+		pool_taken(a->id, false);
 		job_abort(j);
 		free(a);
 		reply_db_error(c);
@@ -205,8 +231,11 @@ deploy_begin(struct client c, const struct pass *who, struct agent *a,
 	agent_add(a);
 	jobrow_insert(j, idem_key);
 	jobrow_write(j, "deploying");
+	if (source == JOB_POOL)
+		pool_take(a->id);
 	audit_add(who, "AGENT_DEPLOY", a->slug, 202, a->id);
 	if (db_commit(db) == -1) {
+		pool_taken(a->id, false);
 		job_abort(j);
 		agent_forget(a);
 		reply_db_error(c);
@@ -214,7 +243,11 @@ deploy_begin(struct client c, const struct pass *who, struct agent *a,
 	}
 	j->saved = j->nmarks;
 	tracebox_agent(a);
-	keeper_tell_gateway(a);
+	/* One made ahead stays nobody until its policy is there. */
+	if (source == JOB_POOL)
+		pool_taken(a->id, true);
+	else
+		keeper_tell_gateway(a);
 	job_start(j, actions);
 	tracebox_kick();
 }
@@ -226,13 +259,17 @@ h_agent_deploy(struct peer *p, struct msg *m)
 	struct client			 c = client_of(m);
 	char				 slug[SLUG_MAX + 1];
 	struct pass			 who;
+	struct agent			*a;
+	bool				 warm;
 
 	(void)p;
 	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1 ||
 	    answer_known(c, &who, in->idempotency_key) ||
 	    !may_deploy(c, in, slug))
 		return 0;
-	deploy_begin(c, &who, make_agent(in, &who, slug), JOB_IMAGE, "",
+	a = make_agent(in, &who, slug);
+	warm = pool_claim(a);
+	deploy_begin(c, &who, a, warm ? JOB_POOL : JOB_IMAGE, "",
 	    in->idempotency_key);
 	return 0;
 }

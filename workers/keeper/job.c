@@ -414,6 +414,12 @@ job_by_id(const char *id)
 	return NULL;
 }
 
+bool
+job_any(void)
+{
+	return !TAILQ_EMPTY(&jobs);
+}
+
 void
 job_connected(struct agent *a, bool up)
 {

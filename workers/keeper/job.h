@@ -101,6 +101,10 @@ void		 job_ask_policy(struct job *);
 void		 job_ask_socket(struct job *);
 void		 job_ask_create(struct job *);
 
+/* ---- pooljob.c ---- */
+
+void		 job_ask_pool(struct job *);
+
 /* ---- jobrow.c; the first three are part of the open transaction ---- */
 
 void	jobrow_insert(struct job *, const char *idem_key);

@@ -13,7 +13,6 @@
 #include "worker.h"
 
 #define ASK_MS		20000
-#define PROCS_DEFAULT	512
 
 static void
 on_policy(struct msg *m, void *arg)
@@ -97,8 +96,7 @@ ask_image(struct job *j)
 	m.memory = a->memory;
 	m.cpus = a->cpus;
 	m.disk = a->disk;
-	m.processes = a->processes != 0 ? a->processes :
-	    f != NULL && f->processes != 0 ? f->processes : PROCS_DEFAULT;
+	m.processes = deploy_processes(a, f);
 	/* No time-out: container has its own, and always answers. */
 	j->create_req = peer_request(worker_peer(PROC_CONTAINER),
 	    MSG_CT_CREATE, &m, 0, job_on_created, j);
@@ -110,8 +108,10 @@ void
 job_ask_create(struct job *j)
 {
 	switch (j->source) {
-	case JOB_IMAGE:
 	case JOB_POOL:
+		job_ask_pool(j);
+		break;
+	case JOB_IMAGE:
 	case JOB_COPY:
 	case JOB_BACKUP:
 		ask_image(j);

@@ -173,7 +173,7 @@ jobrow_json(struct jbuf *jb, const char *job_id)
 	struct db_stmt	*s;
 
 	s = db_query(keeper_db(), "SELECT status, slug, display_name, "
-	    "agent_id, step, error, started_at, updated_at FROM job "
+	    "agent_id, step, error, started_at, updated_at, source FROM job "
 	    "WHERE id = ?1", "s", job_id);
 	if (s == NULL || db_step(s) != 1) {
 		db_end(s);
@@ -186,6 +186,7 @@ jobrow_json(struct jbuf *jb, const char *job_id)
 	jb_kstr(jb, "job_id", job_id);
 	jb_kstr(jb, "agent_id", db_text(s, 3));
 	jb_kstr(jb, "step", db_text(s, 4));
+	jb_kstr(jb, "source", db_text(s, 8));
 	steps_json(jb, job_id);
 	if (db_text(s, 5)[0] != '\0')
 		jb_kstr(jb, "error", db_text(s, 5));

@@ -66,6 +66,9 @@ static const struct msg_handler handlers[] = {
 	{ MSG_CHAT_HISTORY, h_chat_history },
 	{ MSG_CHAT_WATCH, h_chat_watch },
 	{ MSG_CT_EVENT, h_ct_event },
+	{ MSG_POOL_LIST, h_pool_list },
+	{ MSG_AGENT_READY, h_agent_ready },
+	{ MSG_AGENT_IDLE, h_agent_idle },
 	{ MSG_BRIDGE_SUB, h_bridge_sub },
 	{ MSG_BRIDGE_ACK, h_bridge_ack },
 	{ MSG_BRIDGE_REPLY, h_bridge_reply },
@@ -103,6 +106,7 @@ init(void)
 		fatal("%s", path);
 	auth_init();
 	agent_load();
+	pool_load();
 	tracebox_init();
 }
 
@@ -124,6 +128,7 @@ on_conf(const struct worker_conf *conf)
 
 	(void)conf;
 	frameworks_done();
+	pool_conf();
 	if (!kp.started) {
 		kp.started = true;
 		if (event_base_once(worker_base(), -1, EV_TIMEOUT, on_start,

@@ -215,6 +215,47 @@ void	job_resume(void);		/* at start: roll back what was cut */
 void	job_proxy_up(void);
 void	job_container_up(void);
 
+/* A deploy is under way. */
+bool		 job_any(void);
+/* What an agent of a framework gets that nobody said more of. */
+void		 deploy_limits(const struct framework *, uint64_t *memory,
+		    uint32_t *cpus, uint64_t *disk, uint32_t *processes);
+/* Its processes, or the framework's; f may be NULL. */
+uint32_t	 deploy_processes(const struct agent *,
+		    const struct framework *);
+
+/* ---- pool.c, poolfill.c: instances made ahead ---- */
+
+void		 pool_load(void);	/* at init */
+void		 pool_start(void);
+void		 pool_conf(void);	/* the configuration is new */
+void		 pool_gateway_up(void);
+void		 pool_images_changed(void);
+bool		 pool_knows(const char *agent_id);
+/*
+ * Gives the agent the id and instance of one that is ready, if there is one
+ * for it; then pool_take() in the transaction and pool_taken() after it.
+ */
+bool		 pool_claim(struct agent *);
+void		 pool_take(const char *agent_id);
+void		 pool_taken(const char *agent_id, bool committed);
+/* A row of CT_LIST, and its end. */
+void		 pool_seen(const char *agent_id, bool frozen);
+void		 pool_listed(double asked_at);
+int		 h_pool_list(struct peer *, struct msg *);
+int		 h_agent_ready(struct peer *, struct msg *);
+
+/* ---- idle.c: agents that sleep ---- */
+
+void		 idle_start(void);
+/* It has something to do, or has just had. */
+void		 idle_touch(struct agent *);
+/* There is something to do: if it sleeps it is woken. */
+void		 idle_wake(struct agent *);
+/* How container puts one to sleep. */
+const char	*idle_verb(void);
+int		 h_agent_idle(struct peer *, struct msg *);
+
 /* ---- teardown.c ---- */
 
 /*

@@ -288,6 +288,7 @@ begin(struct agent *a, enum verb verb, struct client c,
 		return;
 	if (verb == V_START || verb == V_RESTART)
 		a->started_at = sys_time();
+	a->asleep = false;
 	if (store_state(a, want[verb], verbs[verb].name, who, "") == -1) {
 		agent_unlock(a);
 		reply_db_error(c);

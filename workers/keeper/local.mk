@@ -10,7 +10,9 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/history.c workers/keeper/job.c \
 	workers/keeper/jobask.c workers/keeper/jobrow.c workers/keeper/jobsm.c \
 	workers/keeper/keeper.c \
-	workers/keeper/lifecycle.c workers/keeper/provcheck.c \
+	workers/keeper/idle.c workers/keeper/lifecycle.c \
+	workers/keeper/pool.c workers/keeper/pool.h workers/keeper/poolfill.c \
+	workers/keeper/pooljob.c workers/keeper/provcheck.c \
 	workers/keeper/provider.c workers/keeper/reconcile.c \
 	workers/keeper/reply.c workers/keeper/schema.c \
 	workers/keeper/secret.c workers/keeper/status.c \

@@ -133,7 +133,10 @@ check_agent(struct agent *a)
 		(void)agent_save(a);
 		keeper_tell_gateway(a);
 	}
-	if (a->state == AGENT_RUNNING && !r->running)
+	if (a->state == AGENT_RUNNING && a->asleep) {
+		if (r->running)
+			act(a, idle_verb());
+	} else if (a->state == AGENT_RUNNING && !r->running)
 		act(a, "start");
 	else if (a->state != AGENT_RUNNING && r->running)
 		act(a, "stop");
@@ -152,7 +155,8 @@ check_orphan(const struct row *r)
 {
 	char	*name;
 
-	if (agent_by_id(r->agent_id) != NULL || teardown_runs(r->agent_id))
+	if (agent_by_id(r->agent_id) != NULL || teardown_runs(r->agent_id) ||
+	    pool_knows(r->agent_id))
 		return;
 	if ((name = strdup(r->instance)) == NULL)
 		fatal("reconcile");
@@ -169,6 +173,8 @@ compare(void)
 		check_agent(a);
 	TAILQ_FOREACH(r, &rc.rows, entry)
 		check_orphan(r);
+	if (rc.n < ROWS_MAX)
+		pool_listed(rc.asked_at);
 }
 
 static void
@@ -183,6 +189,7 @@ add_row(const struct m_ct_row *in)
 	(void)strlcpy(r->agent_id, in->agent_id, sizeof(r->agent_id));
 	(void)strlcpy(r->instance, in->instance, sizeof(r->instance));
 	r->running = strcmp(in->status, "Running") == 0;
+	pool_seen(in->agent_id, strcmp(in->status, "Frozen") == 0);
 	r->uid_base = in->uid_base;
 	r->uid_count = in->uid_count;
 	TAILQ_INSERT_TAIL(&rc.rows, r, entry);
@@ -252,6 +259,8 @@ reconcile_start(void)
 	tell_sockets();
 	job_resume();
 	lifecycle_resume();
+	pool_start();
+	idle_start();
 	if (peer_is_up(worker_peer(PROC_CONTAINER)))
 		ask_list();
 }

@@ -161,8 +161,25 @@ static const char v2[] =
 	"ALTER TABLE job ADD COLUMN source TEXT NOT NULL DEFAULT 'image';"
 	"ALTER TABLE job ADD COLUMN source_ref TEXT NOT NULL DEFAULT '';";
 
+/* These belong to nobody yet. */
+static const char v_pool[] =
+	"CREATE TABLE pool ("
+	" id TEXT PRIMARY KEY,"		/* the agent's, one day */
+	" instance TEXT NOT NULL,"
+	" framework TEXT NOT NULL,"
+	" image TEXT NOT NULL,"
+	" state TEXT NOT NULL,"		/* making, warming, ready, dropping */
+	" memory INTEGER NOT NULL,"
+	" cpus INTEGER NOT NULL,"
+	" disk INTEGER NOT NULL,"
+	" processes INTEGER NOT NULL,"
+	" uid_base INTEGER NOT NULL DEFAULT 0,"
+	" uid_count INTEGER NOT NULL DEFAULT 0,"
+	" created_at REAL NOT NULL,"
+	" ready_at REAL NOT NULL DEFAULT 0) STRICT;";
+
 /* A new part of keeper appends a step of its own, named after it. */
-static const char *const steps[] = { v1, v2 };
+static const char *const steps[] = { v1, v2, v_pool };
 
 const struct db_schema keeper_schema = {
 	.name = "state.db",

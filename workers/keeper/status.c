@@ -196,6 +196,7 @@ on_image(struct msg *m, void *arg)
 		    m->u.ct_done.error);
 	else
 		reply_doc(q->client, 201, &q->jb);
+	pool_images_changed();
 	asked_free(q);
 }
 
