@@ -174,6 +174,7 @@ h_conf(struct peer *p, struct msg *m)
 	conf_set(&w.conf.incus_project, in->incus_project);
 	conf_set(&w.conf.incus_pool, in->incus_pool);
 	conf_set(&w.conf.allowed_hosts, in->allowed_hosts);
+	conf_set(&w.conf.image_keys, in->image_keys);
 	conf_set(&w.conf.admin_group, in->admin_group);
 	conf_set(&w.conf.ca_file, in->ca_file);
 	w.conf.max_connections = in->max_connections;

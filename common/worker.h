@@ -40,6 +40,7 @@ struct worker_conf {
 	char		*incus_project;
 	char		*incus_pool;
 	char		*allowed_hosts;	/* one a line */
+	char		*image_keys;	/* one a line */
 	char		*admin_group;	/* keeper */
 	char		*ca_file;
 	uint32_t	 max_connections;

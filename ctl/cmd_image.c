@@ -1,19 +1,19 @@
 /*
- * agentctl image: build, import, list.
+ * agentctl image: list, import, preload, verify, rm, prune.
  *
  * SPDX-License-Identifier: ISC
  *
- * Runs in: agentctl. Talks to: front, image-build.
+ * Runs in: agentctl. Talks to: front, web servers.
  *
- * Images are built here, by the user who asks, and reach the service as a
- * stream: no worker runs apt or npm.
+ * Images are downloaded here, by the user who asks, and reach the service as
+ * a stream: no worker speaks to a web server for them.
  */
 #include "config.h"
 
-#include <sys/wait.h>
+#include <sys/stat.h>
 
-#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,13 +24,11 @@
 
 #include "ctl.h"
 
-#define BUILDER		PKGLIBEXECDIR "/image-build"
-#define CATALOG		PKGDATADIR "/catalog"
+#define LIST		SYSCONFDIR "/agentd/images.list"
+#define CACHE		LOCALSTATEDIR "/cache/agentd"
 #define PATH_LEN	1024
-
-struct build {
-	const char *name, *version, *output, *link, *catalog;
-};
+#define LINE_LEN	2048
+#define SIG_LEN		4096
 
 static void
 image_row(struct table *t, struct json_object *m)
@@ -44,187 +42,303 @@ image_row(struct table *t, struct json_object *m)
 	table_cell(t, "%s", fmt_time(buf, sizeof(buf),
 	    jnum(m, "created_at", 0)));
 	table_cell(t, "%.12s", jstr(m, "fingerprint"));
+	table_cell(t, "%s%s%s", jstr(m, "trust"),
+	    jstr(m, "key_id")[0] != '\0' ? " " : "", jstr(m, "key_id"));
 	table_cell(t, "%s", jstr(m, "description"));
 }
+
+static const char *const heads[] = {
+	"IMAGE", "VERSION", "SIZE", "CREATED", "FINGERPRINT", "TRUST",
+	"DESCRIPTION", NULL
+};
 
 int
 cmd_image_list(struct ctl *ctl, int argc, char **argv)
 {
-	static const char *const heads[] = {
-		"IMAGE", "VERSION", "SIZE",
-		"CREATED", "FINGERPRINT", "DESCRIPTION", NULL
-	};
-
 	(void)argc;
 	(void)argv;
 	return out_list(ctl, "/api/images", heads, image_row);
 }
 
+/* ---- import ---- */
+
+/* Where downloads are kept until they are imported, with a slash. */
 static int
-import(struct ctl *ctl, const char *alias, const char *file)
+cache_dir(char *out, size_t size)
 {
-	char path[PATH_LEN];
-	struct reply r;
-	int ret;
+	const char *xdg = getenv("XDG_CACHE_HOME");
 
-	if (!path_segment_ok(alias)) {
-		complain("'%s' is not an alias of an image", alias);
-		return CTL_USAGE;
-	}
-	(void)snprintf(path, sizeof(path), "/api/images/%s", alias);
-	ret = rest_upload(ctl, path, file, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
-		(void)printf("imported as %s\n", alias);
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
-}
-
-int
-cmd_image_import(struct ctl *ctl, int argc, char **argv)
-{
-	(void)argc;
-	return import(ctl, argv[0], argv[1]);
-}
-
-/* ---- build ---- */
-
-static int
-parse_build(int argc, char **argv, struct build *b)
-{
-	static const struct option opts[] = {
-		{ "version", required_argument, NULL, 'v' },
-		{ "output", required_argument, NULL, 'o' },
-		{ "link", required_argument, NULL, 'l' },
-		{ "catalog", required_argument, NULL, 'c' },
-		{ NULL, 0, NULL, 0 }
-	};
-	int c;
-
-	optind = 0;
-	while ((c = getopt_long(argc + 1, argv - 1, "", opts, NULL)) != -1) {
-		switch (c) {
-		case 'v': b->version = optarg; break;
-		case 'o': b->output = optarg; break;
-		case 'l': b->link = optarg; break;
-		case 'c': b->catalog = optarg; break;
-		default:
-			return ctl_usage();
-		}
-	}
-	if (argc + 1 - optind != 1)
-		return ctl_usage();
-	b->name = argv[optind - 1];
-	if (path_segment_ok(b->name))
-		return CTL_OK;
-	complain("'%s' is not the name of an image", b->name);
-	return CTL_USAGE;
-}
-
-/* The alias that the catalog gives this image. */
-static int
-read_alias(const struct build *b, char *alias, size_t size)
-{
-	char path[PATH_LEN], line[512], *p;
-	FILE *f;
-	int ret = -1;
-
-	(void)snprintf(path, sizeof(path), "%s/images/%s/image.conf",
-	    b->catalog, b->name);
-	if ((f = fopen(path, "re")) == NULL) {
-		complain("there is no image '%s' in the catalog (%s: %s)",
-		    b->name, path, strerror(errno));
-		return -1;
-	}
-	while (ret == -1 && fgets(line, sizeof(line), f) != NULL) {
-		if (strncmp(line, "alias", 5) != 0 ||
-		    (p = strchr(line, '=')) == NULL)
-			continue;
-		do
-			p++;
-		while (isspace((unsigned char)*p));
-		p[strcspn(p, " \t\r\n#")] = '\0';
-		if (path_segment_ok(p) && strlcpy(alias, p, size) < size)
-			ret = 0;
-	}
-	fclose(f);
-	if (ret == -1)
-		complain("%s: there is no alias in it", path);
-	return ret;
-}
-
-/* Runs the builder; its words go to our standard error. */
-static int
-run_builder(const struct build *b, const char *output)
-{
-	const char *args[16];
-	int n = 0, status;
-	pid_t pid;
-
-	args[n++] = BUILDER;
-	args[n++] = b->name;
-	args[n++] = "--output";
-	args[n++] = output;
-	args[n++] = "--catalog";
-	args[n++] = b->catalog;
-	if (b->version != NULL) {
-		args[n++] = "--version";
-		args[n++] = b->version;
-	}
-	if (b->link != NULL) {
-		args[n++] = "--link";
-		args[n++] = b->link;
-	}
-	args[n] = NULL;
-	(void)fflush(stdout);
-	if ((pid = fork()) == 0) {
-		(void)dup2(STDERR_FILENO, STDOUT_FILENO);
-		/* execv() does not write to them; its type is historic. */
-		(void)execv(args[0], (char *const *)(uintptr_t)args);
-		complain("%s: %s", args[0], strerror(errno));
-		_exit(127);
-	}
-	if (pid == -1 || waitpid(pid, &status, 0) == -1) {
-		complain("%s: %s", args[0], strerror(errno));
-		return -1;
-	}
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-		complain("the image was not built");
+	if (xdg != NULL && xdg[0] == '/')
+		(void)snprintf(out, size, "%s/agentd", xdg);
+	else
+		(void)strlcpy(out, CACHE, size);
+	if (mkdir(out, 0700) == -1 && errno != EEXIST) {
+		complain("%s: %s", out, strerror(errno));
 		return -1;
 	}
 	return 0;
 }
 
-int
-cmd_image_build(struct ctl *ctl, int argc, char **argv)
+static bool
+is_sum(const char *s)
 {
-	struct build b = { .catalog = CATALOG };
-	char alias[129], dir[] = "/var/tmp/agentctl.XXXXXXXX", temp[64];
-	const char *output;
-	int ret;
+	return s != NULL && strlen(s) == 64 &&
+	    strspn(s, "0123456789abcdef") == 64;
+}
 
-	if ((ret = parse_build(argc, argv, &b)) != CTL_OK)
-		return ret;
-	if (read_alias(&b, alias, sizeof(alias)) == -1)
+static int
+save_small(const char *file, const char *text, size_t len)
+{
+	int fd, ret = -1;
+
+	fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+	    0600);
+	if (fd != -1 && write(fd, text, len) == (ssize_t)len)
+		ret = 0;
+	else
+		complain("%s: %s", file, strerror(errno));
+	if (fd != -1)
+		close(fd);
+	return ret;
+}
+
+/* From the web: the sum is known before, the signature lies beside it. */
+static int
+import_url(struct ctl *ctl, const char *alias, const char *url,
+    const char *sha256, const struct vouch *v)
+{
+	char dir[PATH_LEN], file[PATH_LEN + 80], sig[PATH_LEN + 96];
+	char address[LINE_LEN + 16], text[SIG_LEN];
+	struct vouch with = *v;
+	int n, ret;
+
+	if (!is_sum(sha256)) {
+		complain("an image from the web needs --sha256 and 64 hex "
+		    "digits");
+		return CTL_USAGE;
+	}
+	if (cache_dir(dir, sizeof(dir)) == -1)
 		return CTL_FAIL;
-	output = b.output;
-	if (output == NULL) {
-		if (mkdtemp(dir) == NULL) {
-			complain("%s: %s", dir, strerror(errno));
+	(void)snprintf(file, sizeof(file), "%s/%s.image", dir, sha256);
+	(void)snprintf(sig, sizeof(sig), "%s.minisig", file);
+	if (v->trust == NULL && v->sig == NULL) {
+		/* Before the long download: without it there is no use. */
+		(void)snprintf(address, sizeof(address), "%s.minisig", url);
+		if ((n = fetch_small(address, text, sizeof(text))) == -1) {
+			complain("an image needs its signature; --unsigned "
+			    "imports it all the same");
 			return CTL_FAIL;
 		}
-		(void)snprintf(temp, sizeof(temp), "%s/image.tar.zst", dir);
-		output = temp;
+		if (save_small(sig, text, (size_t)n) == -1)
+			return CTL_FAIL;
+		with.sig = sig;
 	}
-	ret = CTL_FAIL;
-	if (run_builder(&b, output) == 0)
-		ret = import(ctl, alias, output);
-	if (b.output == NULL) {
-		(void)unlink(temp);
-		(void)rmdir(dir);
-	} else if (ret != CTL_OK && access(output, R_OK) == 0)
-		complain("the image is in %s; import it with: agentctl image "
-		    "import %s %s", output, alias, output);
+	if (fetch(url, sha256, file) == -1)
+		return CTL_FAIL;
+	ret = image_upload(ctl, alias, file, &with);
+	if (ret == CTL_OK) {
+		(void)unlink(file);
+		(void)unlink(sig);
+	}
 	return ret;
+}
+
+static bool
+is_url(const char *s)
+{
+	return strncmp(s, "http://", 7) == 0 || strncmp(s, "https://", 8) == 0;
+}
+
+int
+cmd_image_import(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option opts[] = {
+		{ "sha256", required_argument, NULL, 's' },
+		{ "signature", required_argument, NULL, 'm' },
+		{ "unsigned", no_argument, NULL, 'u' },
+		{ NULL, 0, NULL, 0 }
+	};
+	const char *sha256 = NULL;
+	struct vouch v = { NULL, NULL };
+	int c;
+
+	optind = 0;
+	while ((c = getopt_long(argc + 1, argv - 1, "", opts, NULL)) != -1) {
+		switch (c) {
+		case 's': sha256 = optarg; break;
+		case 'm': v.sig = optarg; break;
+		case 'u': v.trust = "unsigned"; break;
+		default:
+			return ctl_usage();
+		}
+	}
+	if (argc + 1 - optind != 2 || (v.sig != NULL && v.trust != NULL))
+		return ctl_usage();
+	argv += optind - 1;
+	if (is_url(argv[1]))
+		return import_url(ctl, argv[0], argv[1], sha256, &v);
+	return image_upload(ctl, argv[0], argv[1], &v);
+}
+
+/* ---- preload: what a list names and is not here yet ---- */
+
+static bool
+has_alias(struct json_object *images, const char *alias)
+{
+	struct json_object *m;
+	size_t i;
+
+	for (i = 0; (m = jat(images, i)) != NULL; i++)
+		if (strcmp(jstr(m, "alias"), alias) == 0)
+			return true;
+	return false;
+}
+
+/* One line: 0 done or nothing to do, 1 failed, -1 not a line of a list. */
+static int
+preload_line(struct ctl *ctl, char *line, struct json_object *images)
+{
+	static const struct vouch v = { NULL, NULL };
+	char *alias, *sum, *url, *save = NULL;
+
+	line[strcspn(line, "#\r\n")] = '\0';
+	if ((alias = strtok_r(line, " \t", &save)) == NULL)
+		return 0;
+	sum = strtok_r(NULL, " \t", &save);
+	url = strtok_r(NULL, " \t", &save);
+	if (!path_segment_ok(alias) || !is_sum(sum) || url == NULL ||
+	    !is_url(url) || strtok_r(NULL, " \t", &save) != NULL)
+		return -1;
+	if (has_alias(images, alias))
+		return 0;
+	(void)printf("%s: from %s\n", alias, url);
+	(void)fflush(stdout);
+	return import_url(ctl, alias, url, sum, &v) != CTL_OK;
+}
+
+int
+cmd_image_preload(struct ctl *ctl, int argc, char **argv)
+{
+	const char *file = argc > 0 ? argv[0] : LIST;
+	char line[LINE_LEN];
+	unsigned n = 0, bad = 0;
+	struct reply r;
+	FILE *f;
+	int ret;
+
+	if ((f = fopen(file, "re")) == NULL) {
+		complain("%s: %s", file, strerror(errno));
+		return CTL_FAIL;
+	}
+	if (rest_get(ctl, "/api/images", &r) == -1) {
+		reply_free(&r);
+		fclose(f);
+		return CTL_FAIL;
+	}
+	while (fgets(line, sizeof(line), f) != NULL) {
+		n++;
+		ret = preload_line(ctl, line, r.doc);
+		if (ret == -1)
+			complain("%s:%u: expected ALIAS SHA256 URL", file, n);
+		bad += ret != 0;
+	}
+	fclose(f);
+	reply_free(&r);
+	if (bad > 0)
+		complain("%u of the images of %s are missing", bad, file);
+	return bad == 0 ? CTL_OK : CTL_FAIL;
+}
+
+/* ---- verify, rm, prune ---- */
+
+static int
+post(struct ctl *ctl, const char *method, const char *path, const char *said)
+{
+	struct reply r;
+	int ret;
+
+	ret = rest_call(ctl, method, path, NULL, NULL, &r);
+	if (ret == 0 && ctl->json)
+		out_json(&r);
+	else if (ret == 0)
+		(void)printf("%s\n", said);
+	reply_free(&r);
+	return ret == 0 ? CTL_OK : CTL_FAIL;
+}
+
+static int
+verify(struct ctl *ctl, const char *alias)
+{
+	char path[PATH_LEN], said[PATH_LEN];
+
+	if (!path_segment_ok(alias)) {
+		complain("'%s' is not an alias of an image", alias);
+		return CTL_USAGE;
+	}
+	(void)snprintf(path, sizeof(path), "/api/images/%s/verify", alias);
+	(void)snprintf(said, sizeof(said), "%s: as it came in", alias);
+	return post(ctl, "POST", path, said);
+}
+
+int
+cmd_image_verify(struct ctl *ctl, int argc, char **argv)
+{
+	struct json_object *m;
+	struct reply r;
+	int ret = CTL_OK;
+	size_t i;
+
+	if (argc > 0)
+		return verify(ctl, argv[0]);
+	if (rest_get(ctl, "/api/images", &r) == -1)
+		ret = CTL_FAIL;
+	for (i = 0; ret != CTL_USAGE && (m = jat(r.doc, i)) != NULL; i++)
+		if (verify(ctl, jstr(m, "alias")) != CTL_OK)
+			ret = CTL_FAIL;
+	reply_free(&r);
+	return ret;
+}
+
+int
+cmd_image_rm(struct ctl *ctl, int argc, char **argv)
+{
+	char path[PATH_LEN], said[PATH_LEN];
+
+	(void)argc;
+	if (!path_segment_ok(argv[0])) {
+		complain("'%s' is not an alias of an image", argv[0]);
+		return CTL_USAGE;
+	}
+	(void)snprintf(path, sizeof(path), "/api/images/%s", argv[0]);
+	(void)snprintf(said, sizeof(said), "%s: deleted", argv[0]);
+	return post(ctl, "DELETE", path, said);
+}
+
+int
+cmd_image_prune(struct ctl *ctl, int argc, char **argv)
+{
+	struct json_object *m;
+	struct reply r;
+	char buf[64];
+	double sum = 0;
+	size_t i;
+	int ret;
+
+	(void)argc;
+	(void)argv;
+	ret = rest_call(ctl, "POST", "/api/images/prune", NULL, NULL, &r);
+	if (ret == 0 && ctl->json) {
+		out_json(&r);
+	} else if (ret == 0) {
+		for (i = 0; (m = jat(r.doc, i)) != NULL; i++) {
+			sum += jnum(m, "size", 0);
+			(void)printf("%.12s  ", jstr(m, "fingerprint"));
+			out_str(jstr(m, "description"));
+			(void)putchar('\n');
+		}
+		(void)printf("%zu images deleted, %s\n", i,
+		    fmt_size(buf, sizeof(buf), sum));
+	}
+	reply_free(&r);
+	return ret == 0 ? CTL_OK : CTL_FAIL;
 }

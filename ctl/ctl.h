@@ -67,9 +67,12 @@ long	 rest_try(struct ctl *, const char *path, struct reply *);
 /* GET over another Unix socket (Incus), silent, a document or NULL. */
 struct json_object *rest_unix(const char *socket, const char *path);
 
-/* PUT of a file with progress on a terminal. As rest_call(). */
-int	 rest_upload(struct ctl *, const char *path, const char *file,
-	    struct reply *);
+/*
+ * PUT of a file with progress on a terminal; headers: NULL, or "Name: value"
+ * until a NULL. As rest_call().
+ */
+int	 rest_upload(struct ctl *, const char *path,
+	    const char *const *headers, const char *file, struct reply *);
 
 /*
  * An event stream. opened (may be NULL) runs once the server has accepted
@@ -136,6 +139,29 @@ struct json_object *jget(struct json_object *, const char *);	/* or NULL */
 /* Element i of an array, or NULL. */
 struct json_object *jat(struct json_object *, size_t);
 
+/* ---- image_file.c ---- */
+
+/* Who vouches for an image that is to be imported. */
+struct vouch {
+	const char	*sig;		/* file; NULL: FILE.minisig if there */
+	const char	*trust;		/* NULL, "built" or "unsigned" */
+};
+
+/* An exit status; the words have been said. */
+int	 image_upload(struct ctl *, const char *alias, const char *file,
+	    const struct vouch *);
+
+/* ---- fetch.c ---- */
+
+/*
+ * Downloads url to file, which must come to that SHA-256 (64 hex digits).  A
+ * part that is there from an earlier try is continued.  0, or -1 and why has
+ * been said.
+ */
+int	 fetch(const char *url, const char *sha256, const char *file);
+/* A small file, whole: its length, or -1 and why has been said. */
+int	 fetch_small(const char *url, char *buf, size_t size);
+
 /* ---- the verbs ---- */
 
 int	 cmd_status(struct ctl *, int, char **);
@@ -157,6 +183,10 @@ int	 cmd_provider_rm(struct ctl *, int, char **);
 int	 cmd_image_build(struct ctl *, int, char **);
 int	 cmd_image_import(struct ctl *, int, char **);
 int	 cmd_image_list(struct ctl *, int, char **);
+int	 cmd_image_verify(struct ctl *, int, char **);
+int	 cmd_image_rm(struct ctl *, int, char **);
+int	 cmd_image_prune(struct ctl *, int, char **);
+int	 cmd_image_preload(struct ctl *, int, char **);
 int	 cmd_doctor(struct ctl *, int, char **);
 
 #endif /* CTL_H */

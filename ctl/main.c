@@ -52,8 +52,16 @@ static const struct verb verbs[] = {
 	    "how much it logs", 2, 2, cmd_log_level },
 	{ "image", "build", "NAME [--version V] [--output FILE]",
 	    "build an image here and import it", 1, -1, cmd_image_build },
-	{ "image", "import", "ALIAS FILE", "import an image",
-	    2, 2, cmd_image_import },
+	{ "image", "import", "ALIAS FILE|URL [--sha256 HEX] [--signature F] "
+	    "[--unsigned]", "import a signed image", 2, -1,
+	    cmd_image_import },
+	{ "image", "preload", "[LIST]", "import what a list names and is not "
+	    "there", 0, 1, cmd_image_preload },
+	{ "image", "verify", "[ALIAS]", "read images again and compare",
+	    0, 1, cmd_image_verify },
+	{ "image", "rm", "ALIAS", "delete an image", 1, 1, cmd_image_rm },
+	{ "image", "prune", "", "delete images that nothing needs", 0, 0,
+	    cmd_image_prune },
 	{ "image", "list", "", "container images", 0, 0, cmd_image_list },
 	{ "doctor", NULL, "", "what is missing on this machine, and the "
 	    "command that mends it", 0, 0, cmd_doctor },

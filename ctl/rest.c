@@ -304,8 +304,8 @@ on_progress(void *arg, curl_off_t dltotal, curl_off_t dlnow,
 }
 
 static CURLcode
-upload(struct ctl *ctl, const char *path, FILE *f, off_t size,
-    struct reply *r, char *why)
+upload(struct ctl *ctl, const char *path, const char *const *headers,
+    FILE *f, off_t size, struct reply *r, char *why)
 {
 	struct transfer t;
 	int shown = -1;
@@ -325,6 +325,8 @@ upload(struct ctl *ctl, const char *path, FILE *f, off_t size,
 		curl_easy_setopt(t.curl, CURLOPT_XFERINFODATA, &shown);
 	}
 	add_header(&t, "Content-Type: application/octet-stream");
+	for (; headers != NULL && *headers != NULL; headers++)
+		add_header(&t, *headers);
 	rc = transfer_run(&t);
 	if (shown != -1)
 		(void)fprintf(stderr, "\n");
@@ -336,8 +338,8 @@ upload(struct ctl *ctl, const char *path, FILE *f, off_t size,
 }
 
 int
-rest_upload(struct ctl *ctl, const char *path, const char *file,
-    struct reply *r)
+rest_upload(struct ctl *ctl, const char *path, const char *const *headers,
+    const char *file, struct reply *r)
 {
 	char why[CURL_ERROR_SIZE];
 	struct stat st;
@@ -356,7 +358,7 @@ rest_upload(struct ctl *ctl, const char *path, const char *file,
 		fclose(f);
 		return -1;
 	}
-	rc = upload(ctl, path, f, st.st_size, r, why);
+	rc = upload(ctl, path, headers, f, st.st_size, r, why);
 	fclose(f);
 	parse(r);
 	if (rc != CURLE_OK) {

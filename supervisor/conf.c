@@ -39,6 +39,7 @@ static const char *check_socket(const char *);
 static const char *check_ca(const char *);
 static const char *check_key(const char *);
 static const char *check_framework(const char *);
+static const char *check_minisign(const char *);
 
 static const char *const levels[] = { "error", "warn", "info", "debug",
     NULL };
@@ -92,6 +93,12 @@ static const struct schema_key trace_keys[] = {
 	END
 };
 
+static const struct schema_key image_keys[] = {
+	{ "trusted_keys", SK_LIST, 0, M(image_keys), 56, 56,
+	    NULL, check_minisign, NULL },
+	END
+};
+
 static const struct schema_key conf_keys[] = {
 	TEXT("node_id", node_id, 32, check_node_id),
 	PATH("state_dir", state_dir),
@@ -110,6 +117,7 @@ static const struct schema_key conf_keys[] = {
 	SUB("log", log_keys),
 	SUB("listen", listen_keys),
 	SUB("incus", incus_keys),
+	SUB("images", image_keys),
 	SUB("limits", limits_keys),
 	{ "warm_pool", SK_COUNTS, 0, M(warm_pool), 0, CONF_POOL_MAX, NULL,
 	    check_framework, NULL },
@@ -188,6 +196,16 @@ check_framework(const char *s)
 	if (s[0] == '\0' || strlen(s) > 64 ||
 	    s[strspn(s, LOWER DIGITS "-_.")] != '\0')
 		return "not the id of a framework";
+	return NULL;
+}
+
+static const char *
+check_minisign(const char *s)
+{
+	/* Base64 of "Ed", 8 bytes of id, 32 of key. */
+	if (strncmp(s, "RW", 2) != 0 ||
+	    s[strspn(s, LOWER UPPER DIGITS "+/")] != '\0')
+		return "not the second line of a minisign public key";
 	return NULL;
 }
 

@@ -52,6 +52,7 @@ struct conf {
 	bool		 allow_remote;
 	struct strlist	 allowed_hosts;
 	struct strlist	 trusted_exporters;	/* keys in hex */
+	struct strlist	 image_keys;	/* minisign public keys */
 	char		*incus_socket;	/* path or "auto" */
 	char		*incus_project;
 	char		*incus_pool;	/* name or "auto" */

@@ -62,7 +62,7 @@ static void
 send_conf(struct super *s, struct worker *w)
 {
 	char dir[1200], agents[1200], hosts[CONF_HOSTS_MAX + 1];
-	char keys[CONF_KEYS_MAX + 1];
+	char keys[CONF_KEYS_MAX + 1], minisign[4097];
 	const struct conf *c = s->conf;
 	struct m_conf m = { .generation = s->generation };
 
@@ -80,6 +80,8 @@ send_conf(struct super *s, struct worker *w)
 		m.state_dir = dir;
 		m.agents_dir = agents;
 		m.admin_group = c->admin_group;
+		join(&c->image_keys, minisign, sizeof(minisign));
+		m.image_keys = minisign;
 		m.max_calls_per_turn = c->max_calls_per_turn;
 		m.deploy_timeout = c->deploy_timeout;
 		join(&c->trusted_exporters, keys, sizeof(keys));

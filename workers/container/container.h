@@ -182,6 +182,9 @@ void	action_start(uint64_t id, const struct m_ct_action *);
 void	adopt_start(uint64_t id, const struct m_ct_adopt *);
 void	list_start(uint64_t id);
 void	images_start(uint64_t id);
+void	image_verify_start(uint64_t id, const struct m_ct_image_ref *);
+void	image_delete_start(uint64_t id, const struct m_ct_image_ref *);
+void	image_prune_start(uint64_t id, const struct m_ct_image_prune *);
 /* Takes over the fd. */
 void	image_put_start(uint64_t id, const struct m_ct_image *, int fd);
 

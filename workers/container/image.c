@@ -6,7 +6,8 @@
  * Runs in: container.  Talks to: keeper, Incus.
  *
  * The bytes go from the descriptor to Incus without being kept; their
- * SHA-256 on the way is the fingerprint that Incus must come to as well.
+ * SHA-256 on the way is the fingerprint that Incus must come to as well, and
+ * their BLAKE2b is what a signature must be of before the alias moves.
  */
 #include <sys/types.h>
 
@@ -19,6 +20,7 @@
 #include <sodium.h>
 
 #include "container.h"
+#include "image.h"
 #include "jbuf.h"
 #include "log.h"
 #include "sys.h"
@@ -33,6 +35,11 @@ struct put {
 	int		 fd;
 	uint64_t	 seen;
 	crypto_hash_sha256_state sha;
+	crypto_generichash_state blake;	/* what minisign signs */
+	char		 trust[65];
+	uint8_t		 key[crypto_sign_PUBLICKEYBYTES];
+	uint8_t		 sig[crypto_sign_BYTES];
+	bool		 is_signed;
 	char		 fingerprint[65];	/* of the new one */
 	char		 old[65];		/* what the alias was; "" */
 };
@@ -52,78 +59,25 @@ sink(const void *data, size_t len, void *arg)
 	struct put *p = arg;
 
 	crypto_hash_sha256_update(&p->sha, data, len);
+	if (p->is_signed)
+		crypto_generichash_update(&p->blake, data, len);
 	p->seen += len;
-}
-
-static void
-image_path(char *out, size_t size, const char *fingerprint)
-{
-	snprintf(out, size, "/1.0/images/%s?project=%s", fingerprint,
-	    env_project());
-}
-
-static void
-alias_path(char *out, size_t size, const char *alias)
-{
-	snprintf(out, size, "/1.0/images/aliases/%s?project=%s", alias,
-	    env_project());
 }
 
 /* ---- last: the image that lost its alias ---- */
 
 static void
-on_old_deleted(const struct incus_reply *r, void *arg)
+on_old_gone(enum imgdrop what, const struct incus_reply *r, void *arg)
 {
 	struct put *p = arg;
 
-	if (r->status != 200)
+	if (what == IMGDROP_USED)
+		log_info("image %.12s, replaced, is kept: it is in use",
+		    p->old);
+	else if (what == IMGDROP_FAILED)
 		log_warnx("image %.12s, replaced, cannot be deleted: %s",
 		    p->old, r->error);
 	op_done(&p->op, 200, NULL, "%s", "");
-}
-
-static void
-on_old_image(const struct incus_reply *r, void *arg)
-{
-	struct put *p = arg;
-	struct json_object *aliases = meta_arr(r->meta, "aliases");
-	char path[CT_PATH_LEN];
-
-	if (r->status != 200 || (aliases != NULL &&
-	    json_object_array_length(aliases) > 0)) {
-		op_done(&p->op, 200, NULL, "%s", "");
-		return;
-	}
-	image_path(path, sizeof(path), p->old);
-	incus_call("DELETE", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX,
-	    on_old_deleted, p);
-}
-
-static void
-on_users(const struct incus_reply *r, void *arg)
-{
-	struct put *p = arg;
-	char path[CT_PATH_LEN];
-	const char *base;
-	size_t i, n = 0;
-
-	if (r->status == 200 && json_object_is_type(r->meta, json_type_array))
-		n = json_object_array_length(r->meta);
-	for (i = 0; i < n; i++) {
-		base = meta_str(meta_obj(json_object_array_get_idx(r->meta, i),
-		    "config"), "volatile.base_image");
-		if (base != NULL && strcmp(base, p->old) == 0)
-			break;
-	}
-	if (r->status != 200 || i < n) {
-		log_info("image %.12s, replaced, is kept: it is in use",
-		    p->old);
-		op_done(&p->op, 200, NULL, "%s", "");
-		return;
-	}
-	image_path(path, sizeof(path), p->old);
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX,
-	    on_old_image, p);
 }
 
 /* ---- the alias ---- */
@@ -132,7 +86,6 @@ static void
 on_alias_moved(const struct incus_reply *r, void *arg)
 {
 	struct put *p = arg;
-	char path[CT_PATH_LEN];
 
 	if (r->status != 200) {
 		op_fail(&p->op, r, "the image is there, its alias is not");
@@ -143,9 +96,7 @@ on_alias_moved(const struct incus_reply *r, void *arg)
 		op_done(&p->op, 200, NULL, "%s", "");
 		return;
 	}
-	snprintf(path, sizeof(path), "/1.0/instances?recursion=1&project=%s",
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX, on_users, p);
+	imgdrop_run(p->old, on_old_gone, p);
 }
 
 static void
@@ -178,10 +129,65 @@ on_alias(const struct incus_reply *r, void *arg)
 		snprintf(path, sizeof(path), "/1.0/images/aliases?project=%s",
 		    env_project());
 	else
-		alias_path(path, sizeof(path), p->alias);
+		imgpath_alias(path, sizeof(path), p->alias);
 	incus_call(target == NULL ? "POST" : "PUT", path, jbuf_text(&b, NULL),
 	    CT_TIMEOUT, INCUS_REPLY_MAX, on_alias_moved, p);
 	jbuf_free(&b);
+}
+
+/* ---- who vouches for it, on the image itself ---- */
+
+static void
+on_noted(const struct incus_reply *r, void *arg)
+{
+	struct put *p = arg;
+	char path[CT_PATH_LEN];
+
+	if (r->status != 200) {
+		op_fail(&p->op, r, "who vouches for the image was not noted");
+		return;
+	}
+	imgpath_alias(path, sizeof(path), p->alias);
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_alias,
+	    p);
+}
+
+/* All three each time: the image may say such things of itself. */
+static void
+note_trust(struct put *p)
+{
+	char path[CT_PATH_LEN], hex[2 * sizeof(p->sig) + 1] = "";
+	struct jbuf b;
+
+	jbuf_init(&b, 4096);
+	jb_obj(&b);
+	jb_key(&b, "properties");
+	jb_obj(&b);
+	jb_kstr(&b, IMG_TRUST, p->trust);
+	if (p->is_signed)
+		sys_hex(hex, p->key, sizeof(p->key));
+	jb_kstr(&b, IMG_KEY, hex);
+	if (p->is_signed)
+		sys_hex(hex, p->sig, sizeof(p->sig));
+	jb_kstr(&b, IMG_SIGNATURE, hex);
+	jb_end(&b);
+	jb_end(&b);
+	imgpath(path, sizeof(path), p->fingerprint);
+	incus_call("PATCH", path, jbuf_text(&b, NULL), CT_TIMEOUT,
+	    INCUS_REPLY_MAX, on_noted, p);
+	jbuf_free(&b);
+}
+
+static void
+on_refused(enum imgdrop what, const struct incus_reply *r, void *arg)
+{
+	struct put *p = arg;
+
+	if (what == IMGDROP_FAILED)
+		log_warnx("image %.12s, refused, cannot be deleted: %s",
+		    p->fingerprint, r->error);
+	op_done(&p->op, 403, NULL, "image %s is not what was signed",
+	    p->alias);
 }
 
 /* ---- the upload ---- */
@@ -191,9 +197,9 @@ on_uploaded(const struct incus_reply *r, void *arg)
 {
 	struct put *p = arg;
 	unsigned char sum[crypto_hash_sha256_BYTES];
+	unsigned char hash[crypto_generichash_BYTES_MAX];
 	const char *fp = meta_str(meta_obj(r->meta, "metadata"),
 	    "fingerprint");
-	char path[CT_PATH_LEN];
 
 	/* The very same image may be there: then only the alias is new. */
 	if (r->status != 200 && (p->seen != p->size ||
@@ -209,9 +215,15 @@ on_uploaded(const struct incus_reply *r, void *arg)
 		    "the image than the one computed here");
 		return;
 	}
-	alias_path(path, sizeof(path), p->alias);
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_alias,
-	    p);
+	if (p->is_signed) {
+		crypto_generichash_final(&p->blake, hash, sizeof(hash));
+		if (crypto_sign_verify_detached(p->sig, hash, sizeof(hash),
+		    p->key) != 0) {
+			imgdrop_run(p->fingerprint, on_refused, p);
+			return;
+		}
+	}
+	note_trust(p);
 }
 
 static void
@@ -221,6 +233,8 @@ run(struct op *op)
 	char path[CT_PATH_LEN];
 
 	crypto_hash_sha256_init(&p->sha);
+	crypto_generichash_init(&p->blake, NULL, 0,
+	    crypto_generichash_BYTES_MAX);
 	snprintf(path, sizeof(path), "/1.0/images?project=%s", env_project());
 	incus_upload(path, p->fd, p->size, UPLOAD_TIMEOUT, sink, on_uploaded,
 	    p);
@@ -234,6 +248,10 @@ image_put_start(uint64_t id, const struct m_ct_image *m, int fd)
 	if (!valid_alias(m->alias))
 		op_refuse(id, 400, "the alias of an image is made of letters, "
 		    "digits, dots, dashes and underscores");
+	else if (m->key.len != 0 && (m->key.len != sizeof(p->key) ||
+	    m->signature.len != sizeof(p->sig)))
+		op_refuse(id, 400, "the signature of an image has %zu bytes",
+		    sizeof(p->sig));
 	else if (m->size == 0 || m->size > IMAGE_MAX)
 		op_refuse(id, 413, "an image has 1 to %llu bytes",
 		    (unsigned long long)IMAGE_MAX);
@@ -244,6 +262,12 @@ image_put_start(uint64_t id, const struct m_ct_image *m, int fd)
 		return;
 	}
 	strlcpy(p->alias, m->alias, sizeof(p->alias));
+	strlcpy(p->trust, m->trust, sizeof(p->trust));
+	p->is_signed = m->key.len != 0;
+	if (p->is_signed) {
+		memcpy(p->key, m->key.ptr, sizeof(p->key));
+		memcpy(p->sig, m->signature.ptr, sizeof(p->sig));
+	}
 	p->size = m->size;
 	p->fd = fd;
 	op_start(&p->op);

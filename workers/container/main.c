@@ -96,6 +96,30 @@ h_tag(struct peer *p, struct msg *m)
 	return 0;
 }
 
+static int
+h_image_verify(struct peer *p, struct msg *m)
+{
+	(void)p;
+	image_verify_start(m->id, &m->u.ct_image_ref);
+	return 0;
+}
+
+static int
+h_image_delete(struct peer *p, struct msg *m)
+{
+	(void)p;
+	image_delete_start(m->id, &m->u.ct_image_ref);
+	return 0;
+}
+
+static int
+h_image_prune(struct peer *p, struct msg *m)
+{
+	(void)p;
+	image_prune_start(m->id, &m->u.ct_image_prune);
+	return 0;
+}
+
 static const struct msg_handler handlers[] = {
 	{ MSG_CT_CREATE, h_create },
 	{ MSG_CT_ACTION, h_action },
@@ -103,6 +127,9 @@ static const struct msg_handler handlers[] = {
 	{ MSG_CT_LIST, h_list },
 	{ MSG_CT_IMAGES, h_images },
 	{ MSG_CT_IMAGE_PUT, h_image_put },
+	{ MSG_CT_IMAGE_VERIFY, h_image_verify },
+	{ MSG_CT_IMAGE_DELETE, h_image_delete },
+	{ MSG_CT_IMAGE_PRUNE, h_image_prune },
 	{ MSG_CT_COPY, h_copy },
 	{ MSG_CT_SNAP, h_snap },
 	{ MSG_CT_PROBE, h_probe },

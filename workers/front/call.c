@@ -136,26 +136,36 @@ refuse(struct call *c, int status, const struct json_err *err)
 		call_error(c, status, "%s", err->msg);
 }
 
-static void
-ask(struct call *c)
+int
+call_args(struct call *c, struct args *a)
 {
-	const struct route *r = c->route;
 	struct source src = {
 		.query = httpd_req_head(c->req)->query,
 		.param = param, .header = header, .arg = c->req,
 		.follow = c->follow, .body = c->body, .len = c->len,
 	};
 	struct json_err err;
-	struct args a;
-	int status, saved;
+	int status;
 
-	if ((status = fields_read(r, &src, &a, &err)) != 0) {
-		fields_free(&a);
+	if ((status = fields_read(c->route, &src, a, &err)) != 0) {
+		fields_free(a);
 		refuse(c, status, &err);
-		return;
+		return (-1);
 	}
 	/* Every message of the API begins with the pass. */
-	a.u.api.pass = call_pass(c, r->to);
+	a->u.api.pass = call_pass(c, c->route->to);
+	return (0);
+}
+
+static void
+ask(struct call *c)
+{
+	const struct route *r = c->route;
+	struct args a;
+	int saved;
+
+	if (call_args(c, &a) == -1)
+		return;
 	c->peer = worker_peer(r->to);
 	c->asked = true;
 	c->id = peer_request_hold(c->peer, r->msg, &a.u, -1,

@@ -195,6 +195,11 @@ void	 call_unavailable(struct call *, const char *);
 /* The last reply of the peer did not come; errno says why. */
 void	 call_lost(struct call *, int error);
 struct msg_bytes call_pass(struct call *, enum proc);
+/*
+ * The route's fields, and the pass, as a message: 0, and fields_free() when it
+ * is sent; -1 when the client got its refusal.
+ */
+int	 call_args(struct call *, struct args *);
 void	 call_send(struct call *);
 /* Ends event streams, so that a drain comes to its end. */
 void	 call_end_streams(void);

@@ -14,6 +14,7 @@
 
 static const struct route_set *const sets[] = {
 	&routes_system,
+	&routes_image,
 	&routes_agent,
 	&routes_trace,
 	&routes_provider,

@@ -43,6 +43,7 @@ struct route_set {
 };
 
 extern const struct route_set	routes_system, routes_agent, routes_trace,
-				routes_provider, routes_chat, routes_pool;
+				routes_provider, routes_chat, routes_pool,
+				routes_image;
 
 #endif /* ROUTES_H */

@@ -1,5 +1,5 @@
 /*
- * Routes: the service, frameworks, images.
+ * Routes: the service, frameworks.
  * SPDX-License-Identifier: ISC
  *
  * Runs in: front. Talks to: nobody.
@@ -13,11 +13,6 @@ static const struct field log_level[] = {
 	    "container, trace" },
 	{ "level", AT_BODY, FT_LEVEL, true, 0, 0, O(api_log_level, level),
 	    NULL, "error, warn, info or debug" },
-};
-
-static const struct field image_put[] = {
-	{ "alias", AT_PATH, FT_STR, true, 1, 128, O(image_put, alias), NULL,
-	    "the image's alias" },
 };
 
 static const struct route rows[] = {
@@ -37,13 +32,6 @@ static const struct route rows[] = {
 	{ { "GET", "/api/frameworks", 0, 0 }, WHO_USER, MSG_API_FRAMEWORKS,
 	    PROC_KEEPER, ANS_LIST, T_READ, NONE, NULL, NULL, 200,
 	    "Agent runtimes that can be deployed", "array of frameworks" },
-	{ { "GET", "/api/images", 0, 0 }, WHO_USER, MSG_IMAGE_LIST,
-	    PROC_KEEPER, ANS_LIST, T_READ, NONE, NULL, NULL, 200,
-	    "Container images", "array of images" },
-	{ { "PUT", "/api/images/{alias}", 16 * GIB, HTTPD_ROUTE_RAW },
-	    WHO_ADMIN, MSG_IMAGE_PUT, PROC_KEEPER, ANS_DOC, T_UPLOAD,
-	    N(image_put), upload_start, NULL, 201,
-	    "Upload an image under an alias", "the image" },
 };
 
 const struct route_set routes_system = { N(rows) };

@@ -129,35 +129,35 @@ void
 upload_start(struct call *c)
 {
 	int64_t size = httpd_req_length(c->req);
-	struct m_image_put m;
-	int sv[2];
+	struct args a;
+	int saved, sv[2];
 
 	if (size <= 0) {
 		call_error(c, 411, "an image needs a Content-Length");
 		return;
 	}
+	if (call_args(c, &a) == -1)
+		return;
+	a.u.image_put.size = (uint64_t)size;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1) {
+		fields_free(&a);
 		call_unavailable(c, "a socket");
 		return;
 	}
 	if ((c->upload = upload_new(c, sv[0])) == NULL) {
 		(void)close(sv[0]);
 		(void)close(sv[1]);
+		fields_free(&a);
 		call_unavailable(c, "memory");
 		return;
 	}
-	m.pass = call_pass(c, PROC_KEEPER);
-	m.alias = httpd_req_param(c->req, "alias");
-	m.size = (uint64_t)size;
 	c->peer = worker_peer(PROC_KEEPER);
-	c->id = peer_request_hold(c->peer, MSG_IMAGE_PUT, &m, sv[1],
+	c->id = peer_request_hold(c->peer, MSG_IMAGE_PUT, &a.u, sv[1],
 	    (int)c->route->timeout_ms, answer_frame, c);
+	saved = errno;
+	fields_free(&a);
 	if (c->id == 0) {
-		if (errno == EMSGSIZE)
-			call_error(c, 404, "no such image: the alias is too "
-			    "long");
-		else
-			call_lost(c, errno);
+		call_lost(c, saved);
 		return;
 	}
 	if (httpd_req_stream(c->req, c->route->http.max_body, &body_ops,

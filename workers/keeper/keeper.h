@@ -133,8 +133,14 @@ int	h_api_frameworks(struct peer *, struct msg *);
 
 int	h_api_status(struct peer *, struct msg *);
 int	h_api_log_level(struct peer *, struct msg *);
+
+/* ---- image.c: whose images are taken, and what becomes of them ---- */
+
 int	h_image_put(struct peer *, struct msg *);
 int	h_image_list(struct peer *, struct msg *);
+int	h_image_verify(struct peer *, struct msg *);
+int	h_image_delete(struct peer *, struct msg *);
+int	h_image_prune(struct peer *, struct msg *);
 
 /* ---- chat.c, history.c ---- */
 

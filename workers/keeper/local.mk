@@ -7,7 +7,9 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/agent.c workers/keeper/audit.c workers/keeper/auth.c \
 	workers/keeper/bridge.c workers/keeper/chat.c \
 	workers/keeper/deploy.c workers/keeper/frameworks.c \
-	workers/keeper/history.c workers/keeper/job.c \
+	workers/keeper/history.c workers/keeper/image.c \
+	workers/keeper/minisig.c workers/keeper/minisig.h \
+	workers/keeper/job.c \
 	workers/keeper/jobask.c workers/keeper/jobrow.c workers/keeper/jobsm.c \
 	workers/keeper/keeper.c \
 	workers/keeper/idle.c workers/keeper/lifecycle.c \
@@ -31,11 +33,15 @@ agentd_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
 agentd_keeper_LDADD = $(KEEPER_LIBS)
 
 if HAVE_CMOCKA
-UNIT += tests/unit/test_keeper_logic tests/unit/test_keeper \
+UNIT += tests/unit/test_minisig tests/unit/test_keeper_logic tests/unit/test_keeper \
 	tests/unit/test_keeper_chat
 tests_unit_test_keeper_logic_SOURCES = tests/unit/test_keeper_logic.c
 tests_unit_test_keeper_logic_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_keeper_logic_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+tests_unit_test_minisig_SOURCES = tests/unit/test_minisig.c
+tests_unit_test_minisig_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) \
+	-I$(srcdir)/workers/keeper
+tests_unit_test_minisig_LDADD = libkeeper.a $(SODIUM_LIBS) $(UNIT_LIBS)
 # These start ./agentd-keeper itself.
 KEEPER_FAKE = tests/unit/keeper_fake.c tests/unit/keeper_fake.h \
 	tests/unit/keeper_peers.c tests/unit/keeper_steps.c \

@@ -1,9 +1,9 @@
 /*
- * Status, log levels and images: questions passed on for an admin.
+ * Status and log levels: questions passed on for an admin.
  *
  * SPDX-License-Identifier: ISC
  *
- * Runs in: keeper.  Talks to: front, supervisor, container.
+ * Runs in: keeper.  Talks to: front, supervisor.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +16,6 @@
 #include "worker.h"
 
 #define ASK_MS		10000
-#define IMAGE_MS	1800000		/* an import may take its time */
-#define IMAGE_MAX	(64ULL * 1024 * 1024 * 1024)
-#define IMAGES_AT_ONCE	2
 #define WORKERS_MAX	32
 
 /* A question under way. */
@@ -28,8 +25,6 @@ struct asked {
 	unsigned	 rows;
 	uint64_t	 uptime_ms;	/* of the oldest worker */
 };
-
-static unsigned	 nimages;		/* imports under way */
 
 static struct asked *
 asked_new(struct client c, size_t max)
@@ -177,132 +172,5 @@ h_api_log_level(struct peer *p, struct msg *m)
 	if (peer_request(worker_super(), MSG_LOG_SET, &set, ASK_MS, on_level,
 	    q) == 0)
 		on_level(NULL, q);
-	return 0;
-}
-
-/* ---- images ---- */
-
-static void
-on_image(struct msg *m, void *arg)
-{
-	struct asked	*q = arg;
-
-	nimages--;
-	if (m == NULL || m->type != MSG_CT_DONE)
-		reply_error(q->client, 503, "the container worker does not "
-		    "answer: try again");
-	else if (m->u.ct_done.status >= 300)
-		reply_error(q->client, m->u.ct_done.status, "%s",
-		    m->u.ct_done.error);
-	else
-		reply_doc(q->client, 201, &q->jb);
-	pool_images_changed();
-	asked_free(q);
-}
-
-static bool
-alias_ok(const char *s)
-{
-	size_t	 len = strlen(s);
-
-	return len > 0 && len <= 128 && s[0] != '-' && s[0] != '.' &&
-	    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	    "0123456789._-") == len;
-}
-
-int
-h_image_put(struct peer *p, struct msg *m)
-{
-	const struct m_image_put	*in = &m->u.image_put;
-	struct m_ct_image		 out;
-	struct asked			*q;
-	struct pass			 who;
-	uint64_t			 id;
-
-	(void)p;
-	if (auth_request(m, &in->pass, ROLE_ADMIN, &who) == -1)
-		return 0;
-	if (!alias_ok(in->alias) || in->size == 0 || in->size > IMAGE_MAX) {
-		reply_error(client_of(m), 422, "%s", alias_ok(in->alias) ?
-		    "size: must be 1 byte to 64 GiB" :
-		    "alias: must be of letters, digits and . _ -");
-		return 0;
-	}
-	if (nimages >= IMAGES_AT_ONCE) {
-		reply_error(client_of(m), 429, "other images are being "
-		    "imported: try again");
-		return 0;
-	}
-	audit_add(&who, "IMAGE_PUT", in->alias, 201, "");
-	q = asked_new(client_of(m), 1024);
-	jb_obj(&q->jb);
-	jb_kstr(&q->jb, "status", "imported");
-	jb_kstr(&q->jb, "alias", in->alias);
-	jb_end(&q->jb);
-	out.alias = in->alias;
-	out.size = in->size;
-	nimages++;
-	id = peer_request_hold(worker_peer(PROC_CONTAINER),
-	    MSG_CT_IMAGE_PUT, &out, m->fd, IMAGE_MS, on_image, q);
-	m->fd = -1;
-	if (id == 0)
-		on_image(NULL, q);
-	return 0;
-}
-
-static void
-image_json(struct jbuf *jb, const struct m_ct_image_row *i)
-{
-	jb_obj(jb);
-	jb_kstr(jb, "alias", i->alias);
-	jb_kstr(jb, "fingerprint", i->fingerprint);
-	jb_kstr(jb, "description", i->description);
-	jb_kstr(jb, "version", i->version);
-	jb_kint(jb, "size", (int64_t)i->size);
-	jb_key(jb, "created_at");
-	jb_double(jb, i->created_at);
-	jb_end(jb);
-}
-
-static void
-on_image_row(struct msg *m, void *arg)
-{
-	struct asked	*q = arg;
-
-	if (m == NULL) {
-		reply_error(q->client, 503, "the container worker does not "
-		    "answer: try again");
-		asked_free(q);
-		return;
-	}
-	if (m->type == MSG_CT_IMAGE_ROW) {
-		jbuf_reset(&q->jb);
-		image_json(&q->jb, &m->u.ct_image_row);
-		(void)reply_row(q->client, "", 0, &q->jb);
-	}
-	if (m->more)
-		return;
-	if (m->type == MSG_CT_DONE && m->u.ct_done.status >= 300)
-		reply_error(q->client, m->u.ct_done.status, "%s",
-		    m->u.ct_done.error);
-	else
-		(void)reply_end(q->client);
-	asked_free(q);
-}
-
-int
-h_image_list(struct peer *p, struct msg *m)
-{
-	struct m_none	 none;
-	struct asked	*q;
-	struct pass	 who;
-
-	(void)p;
-	if (auth_request(m, &m->u.api.pass, ROLE_USER, &who) == -1)
-		return 0;
-	q = asked_new(client_of(m), 16384);
-	if (peer_request_hold(worker_peer(PROC_CONTAINER), MSG_CT_IMAGES,
-	    &none, -1, ASK_MS * 3, on_image_row, q) == 0)
-		on_image_row(NULL, q);
 	return 0;
 }
