@@ -127,7 +127,8 @@ def request(top, agent=AGENT, **more):
     return {"agent_id": agent, "instance": "agentd-" + agent[:12],
             "slug": "one", "node_id": NODE, "image": "polite",
             "sock_dir": sock, "memory": 64 << 20, "cpus": 1,
-            "disk": 256 << 20, "processes": 50, **more}
+            "disk": 256 << 20, "processes": 50, "request": "cd" * 16,
+            **more}
 
 
 def act(w, verb, timeout=0, agent=AGENT, instance=None):
@@ -240,7 +241,26 @@ def test_a_leftover_of_ours_is_replaced(stocked, project, top):
     w = stocked
     assert w.call("keeper", "CT_CREATE", request(top))["status"] == 200
     before = instance(project)["metadata"]["created_at"]
-    assert w.call("keeper", "CT_CREATE", request(top))["status"] == 200
+    assert w.call("keeper", "CT_CREATE",
+                  request(top, request="ef" * 16))["status"] == 200
+    assert instance(project)["metadata"]["created_at"] != before
+    assert act(w, "destroy")["status"] == 200
+
+
+def test_asked_again_takes_what_runs(stocked, project, top):
+    """After a crash keeper asks twice for the same job."""
+    w = stocked
+    first = w.call("keeper", "CT_CREATE", request(top, again=1))
+    assert first["status"] == 200
+    before = instance(project)["metadata"]["created_at"]
+    again = w.call("keeper", "CT_CREATE", request(top, again=1))
+    assert again == first
+    assert instance(project)["metadata"]["created_at"] == before
+    # What does not run may be half made: it is made anew.
+    assert act(w, "stop")["status"] == 200
+    assert w.call("keeper", "CT_CREATE",
+                  request(top, again=1))["status"] == 200
+    assert instance(project)["metadata"]["status"] == "Running"
     assert instance(project)["metadata"]["created_at"] != before
     assert act(w, "destroy")["status"] == 200
 
@@ -281,6 +301,39 @@ def test_keeper_gone_means_no_instance(stocked, project, top):
     assert instance(project)["error_code"] == 404
     # The answer to the old connection's request never came to the new one.
     assert not any(m.get("type") == "CT_DONE" for m in w.held)
+
+
+@pytest.mark.parametrize("delay", [0.005, 0.1])
+def test_keeper_back_takes_over(stocked, project, top, delay):
+    """What is being made for a keeper that died is made for the next one."""
+    w = stocked
+    w.ask("keeper", "CT_CREATE", request(top))
+    time.sleep(delay)
+    w.control("keeper", "close")
+    w.control("keeper", "open")
+    assert w.call("keeper", "CT_CREATE",
+                  request(top, again=1))["status"] == 200
+    assert len(project.instances(PROJECT)) == 1
+    assert instance(project)["metadata"]["status"] == "Running"
+    assert act(w, "destroy")["status"] == 200
+
+
+@pytest.mark.parametrize("delay", [0.005, 0.03, 0.08, 0.15, 0.3])
+def test_killed_and_asked_again(build, stocked, project, top, delay):
+    """Another worker takes, or makes anew, what the dead one had begun."""
+    stocked.ask("keeper", "CT_CREATE", request(top))
+    time.sleep(delay)
+    os.kill(stocked.pid(), 9)
+    w = start_worker(build, project.socket)
+    try:
+        assert w.call("keeper", "CT_CREATE",
+                      request(top, again=1))["status"] == 200
+        assert len(project.instances(PROJECT)) == 1
+        assert instance(project)["metadata"]["status"] == "Running"
+        assert act(w, "destroy")["status"] == 200
+        assert project.instances(PROJECT) == []
+    finally:
+        w.close()
 
 
 @pytest.mark.parametrize("delay", [0.005, 0.03, 0.08, 0.15])

@@ -56,6 +56,8 @@ void	fake_stop(void);
 void	fake_down(enum proc);
 void	fake_up(enum proc);
 void	fake_release(void);
+/* The request of the last CT_CREATE: the job's id. */
+const char	*fake_request(void);
 
 /* Sends as front, with a good pass where the payload has one first. */
 uint64_t	fake_send(uint32_t type, void *payload,

@@ -23,6 +23,7 @@ static struct {
 	char		 log[65536];
 	uint64_t	 held_create, held_policy;
 	struct peer	*container, *proxy;
+	char		 request[33];
 	bool		 ready;
 } pp;
 
@@ -50,6 +51,12 @@ note(const char *fmt, ...)
 	(void)vsnprintf(pp.log + len, sizeof(pp.log) - len, fmt, ap);
 	va_end(ap);
 	(void)strlcat(pp.log, " ", sizeof(pp.log));
+}
+
+const char *
+fake_request(void)
+{
+	return pp.request;
 }
 
 const char *
@@ -144,7 +151,8 @@ f_ignore(struct peer *p, struct msg *m)
 static int
 f_create(struct peer *p, struct msg *m)
 {
-	note("create");
+	note(m->u.ct_create.again ? "create:again" : "create");
+	(void)strlcpy(pp.request, m->u.ct_create.request, sizeof(pp.request));
 	pp.container = p;
 	if (script.hold_create)
 		pp.held_create = m->id;

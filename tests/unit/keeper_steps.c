@@ -109,6 +109,22 @@ step_deploy(void)
 	script.instance_agent = agent;
 }
 
+/* Nothing of the agent may be left, whatever failed. */
+void
+step_nothing(void)
+{
+	int	 i;
+
+	for (i = 0; i < 200 && step_get("alpha") != 404; i++)
+		fake_run(5);
+	assert_int_equal(step_get("alpha"), 404);
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM agent"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM channel"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM job WHERE "
+	    "status = 'deploying'"), 0);
+}
+
 uint32_t
 step_post(const char *text, const char *key)
 {

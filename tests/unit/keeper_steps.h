@@ -29,6 +29,8 @@ uint32_t step_deploy_status(const char *slug);
 uint32_t step_post(const char *text, const char *idempotency_key);
 /* An agent "alpha" that runs and is connected. */
 void	 step_deploy(void);
+/* Waits until nothing of "alpha" is left, and kills keeper. */
+void	 step_nothing(void);
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, step_setup, step_teardown)
 

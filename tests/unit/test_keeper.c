@@ -92,22 +92,6 @@ test_deploy_refused(void **state)
 	assert_int_equal(ans.status, 400);
 }
 
-/* Nothing of the agent may be left, whatever failed. */
-static void
-expect_nothing(void)
-{
-	int	 i;
-
-	for (i = 0; i < 200 && step_get("alpha") != 404; i++)
-		fake_run(5);
-	assert_int_equal(step_get("alpha"), 404);
-	fake_kill();
-	assert_int_equal(fake_count("SELECT count(*) FROM agent"), 0);
-	assert_int_equal(fake_count("SELECT count(*) FROM channel"), 0);
-	assert_int_equal(fake_count("SELECT count(*) FROM job WHERE "
-	    "status = 'deploying'"), 0);
-}
-
 static void
 test_no_model(void **state)
 {
@@ -121,7 +105,7 @@ test_no_model(void **state)
 	assert_null(strstr(fake_log(), "destroy"));
 	assert_true(fake_until("unlisten"));
 	assert_true(fake_until("drop"));
-	expect_nothing();
+	step_nothing();
 }
 
 static void
@@ -132,7 +116,7 @@ test_no_socket(void **state)
 	step_ask_deploy("Alpha", "");
 	assert_true(fake_until("gone"));
 	assert_null(strstr(fake_log(), "create"));
-	expect_nothing();
+	step_nothing();
 }
 
 static void
@@ -148,7 +132,7 @@ test_no_instance(void **state)
 	assert_true(step_has("\"status\":\"failed\""));
 	assert_true(step_has("\"step\":\"instance\""));
 	assert_true(step_has("\"error\":\"scripted\""));
-	expect_nothing();
+	step_nothing();
 }
 
 /* An instance of that name that is not ours is not touched. */
@@ -160,7 +144,7 @@ test_foreign(void **state)
 	step_ask_deploy("Alpha", "");
 	assert_true(fake_until("gone"));
 	assert_null(strstr(fake_log(), "destroy"));
-	expect_nothing();
+	step_nothing();
 }
 
 static void
@@ -176,7 +160,7 @@ test_no_link(void **state)
 	assert_true(fake_until("destroy"));
 	assert_int_equal(step_deploy_status("alpha"), 200);
 	assert_true(step_has("did not connect in time"));
-	expect_nothing();
+	step_nothing();
 }
 
 static void
@@ -199,7 +183,7 @@ test_delete_while_deploying(void **state)
 	assert_true(fake_done(&ans));
 	assert_int_equal(ans.status, 200);
 	assert_true(fake_until("destroy"));
-	expect_nothing();
+	step_nothing();
 }
 
 /* The same while container is away, so that it never heard of the instance. */
@@ -220,30 +204,7 @@ test_delete_without_container(void **state)
 	assert_true(fake_done(&ans));
 	assert_int_equal(ans.status, 200);
 	assert_null(strstr(fake_log(), "create"));
-	expect_nothing();
-}
-
-/* SIGKILL in the middle: undone at the next start. */
-static void
-test_killed_while_deploying(void **state)
-{
-	(void)state;
-	script.hold_create = true;
-	step_ask_deploy("Alpha", "");
-	assert_int_equal(ans.status, 202);
-	assert_true(fake_until("create"));
-	fake_kill();
-	assert_int_equal(fake_count("SELECT count(*) FROM job WHERE "
-	    "status = 'deploying' AND step = 'instance'"), 1);
-	fake_begin();
-	assert_true(fake_until("gone"));
-	assert_true(fake_until("destroy"));
-	assert_true(fake_until("unlisten"));
-	assert_true(fake_until("drop"));
-	assert_int_equal(step_deploy_status("alpha"), 200);
-	assert_true(step_has("\"status\":\"failed\""));
-	assert_true(step_has("agentd was stopped"));
-	expect_nothing();
+	step_nothing();
 }
 
 /* The roll-back goes on when the worker it needs is back. */
@@ -262,7 +223,7 @@ test_undo_waits(void **state)
 	fake_up(PROC_CONTAINER);
 	assert_true(fake_until("destroy"));
 	assert_true(fake_until("gone"));
-	expect_nothing();
+	step_nothing();
 }
 
 static void
@@ -304,7 +265,7 @@ test_deploy_twice_early(void **state)
 	assert_true(fake_done(first));
 	assert_int_equal(first->status, 404);
 	free(first);
-	expect_nothing();
+	step_nothing();
 }
 
 static void
@@ -352,7 +313,7 @@ test_life(void **state)
 	assert_true(fake_until("unlisten"));
 	assert_true(fake_until("drop"));
 	assert_int_equal(step_act("alpha", "delete"), 404);
-	expect_nothing();
+	step_nothing();
 	assert_true(fake_count("SELECT count(*) FROM audit") >= 5);
 }
 
@@ -370,7 +331,7 @@ test_killed_while_deleting(void **state)
 	script.destroy = 200;
 	fake_begin();
 	assert_true(fake_until("gone"));
-	expect_nothing();
+	step_nothing();
 }
 
 static void
@@ -404,7 +365,7 @@ main(void)
 		T(test_no_socket), T(test_no_instance), T(test_foreign),
 		T(test_no_link), T(test_delete_while_deploying),
 		T(test_delete_without_container),
-		T(test_killed_while_deploying), T(test_undo_waits),
+		T(test_undo_waits),
 		T(test_deploy_twice), T(test_deploy_twice_early),
 		T(test_follow), T(test_life),
 		T(test_killed_while_deleting), T(test_reconcile),

@@ -184,6 +184,40 @@ test_job_cancel(void **state)
 	}
 }
 
+/* A job that was cut starts over, and knows what there may be. */
+static void
+test_job_resume(void **state)
+{
+	struct jobsm	 sm;
+	int		 step;
+
+	(void)state;
+	for (step = JS_PLANNED; step <= JS_CHANNEL; step++) {
+		memset(&sm, 0, sizeof(sm));
+		sm.step = (enum job_step)step;
+		assert_int_equal(jobsm_event(&sm, JE_RESUME),
+		    JA_POLICY | JA_SOCKET);
+		assert_int_equal(sm.step, JS_POLICY);
+		assert_int_equal(sm.instance, step >= JS_INSTANCE);
+		if (step % 2 == 0) {
+			assert_int_equal(jobsm_event(&sm, JE_CANCEL),
+			    JA_UNDOING | JA_UNDO);
+			assert_int_equal(sm.instance, step >= JS_INSTANCE);
+			continue;
+		}
+		assert_int_equal(jobsm_event(&sm, JE_POLICY_OK), JA_ACCEPT);
+		assert_int_equal(jobsm_event(&sm, JE_SOCKET_OK), JA_CREATE);
+		sm.connected = true;
+		assert_int_equal(jobsm_event(&sm, JE_CREATED),
+		    JA_IDMAP | JA_FINISH);
+	}
+	memset(&sm, 0, sizeof(sm));
+	sm.step = JS_ROLLBACK;
+	assert_int_equal(jobsm_event(&sm, JE_RESUME), JA_UNDO);
+	assert_int_equal(jobsm_event(&sm, JE_UNDONE), JA_FAIL);
+	assert_int_equal(jobsm_event(&sm, JE_RESUME), 0);
+}
+
 static void
 test_job_foreign(void **state)
 {
@@ -294,6 +328,7 @@ main(void)
 		cmocka_unit_test(test_job_good),
 		cmocka_unit_test(test_job_early_link),
 		cmocka_unit_test(test_job_cancel),
+		cmocka_unit_test(test_job_resume),
 		cmocka_unit_test(test_job_foreign),
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_provider),

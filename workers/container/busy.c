@@ -34,10 +34,14 @@ static void	ask(struct busy *);
 static bool
 concerns(struct json_object *op, const char *instance, const char **id)
 {
+	const char *url, *name, *what = meta_str(op, "description");
 	struct json_object *list;
-	const char *url, *name;
 	size_t i, n, len = strlen(instance);
 
+	*id = meta_str(op, "id");
+	if (len == 0)
+		return *id != NULL && what != NULL &&
+		    strcmp(what, "Creating instance") == 0;
 	list = meta_arr(meta_obj(op, "resources"), "instances");
 	n = list == NULL ? 0 : json_object_array_length(list);
 	for (i = 0; i < n; i++) {
@@ -48,10 +52,8 @@ concerns(struct json_object *op, const char *instance, const char **id)
 			continue;
 		name = url + 15;
 		if (strncmp(name, instance, len) == 0 &&
-		    (name[len] == '\0' || name[len] == '?')) {
-			*id = meta_str(op, "id");
+		    (name[len] == '\0' || name[len] == '?'))
 			return *id != NULL;
-		}
 	}
 	return false;
 }
@@ -103,7 +105,8 @@ on_operations(const struct incus_reply *r, void *arg)
 	if (id != NULL) {
 		memset(&late, 0, sizeof(late));
 		reply_fail(&late, 504, "Incus is still at work on the "
-		    "instance %s", b->instance);
+		    "instance %s", b->instance[0] != '\0' ? b->instance :
+		    "of a worker before");
 		b->fn(&late, b->arg);
 	} else {
 		b->fn(r, b->arg);

@@ -115,6 +115,10 @@ void	 op_refuse(uint64_t id, unsigned int status, const char *, ...)
 	    __attribute__((format(printf, 3, 4)));
 /* keeper went away: nobody waits for what is under way. */
 void	 op_orphan_all(void);
+/* The operation of that kind that keeper has lost, NULL if there is none. */
+struct op	*op_orphan(const char *verb, const char *instance);
+/* It answers this request from now on. */
+void	 op_take(struct op *, uint64_t id);
 size_t	 op_count(void);
 
 /* ---- gate.c: creations take turns ---- */
@@ -138,7 +142,10 @@ void	gate_leave(void);
  * operations; or NULL.
  */
 const char *busy_find(struct json_object *, const char *instance);
-/* Calls with status 200 when none is at work, else with why that is unknown. */
+/*
+ * Calls with status 200 when none is at work, else with why that is unknown.
+ * instance "": none that makes any instance.
+ */
 void	busy_wait(const char *instance, incus_fn, void *);
 
 /* ---- instance.c: what an answer says of an instance ---- */

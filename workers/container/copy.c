@@ -174,7 +174,7 @@ on_source(const struct incus_reply *r, void *arg)
 		    "to somebody else", c->source);
 		return;
 	}
-	gate_enter(&c->turn, post, c);
+	create_enter(c);
 }
 
 static void
@@ -196,6 +196,7 @@ bad_field(const struct m_ct_copy *m)
 		.slug = m->slug, .node_id = m->node_id, .image = "copy",
 		.sock_dir = m->sock_dir, .memory = m->memory,
 		.cpus = m->cpus, .disk = m->disk, .processes = m->processes,
+		.request = m->request,
 	};
 
 	if (!sys_is_id(m->source_id))
@@ -219,8 +220,9 @@ copy_start(uint64_t id, const struct m_ct_copy *m)
 		    "valid", field);
 		return;
 	}
-	if ((c = op_new(sizeof(*c), id, "copy", m->instance, run, NULL)) ==
-	    NULL)
+	if (create_take_over(id, "copy", m->instance, m->agent_id,
+	    m->request) || (c = op_new(sizeof(*c), id, "copy", m->instance,
+	    run, NULL)) == NULL)
 		return;
 	strlcpy(c->agent_id, m->agent_id, sizeof(c->agent_id));
 	strlcpy(c->slug, m->slug, sizeof(c->slug));
@@ -228,7 +230,8 @@ copy_start(uint64_t id, const struct m_ct_copy *m)
 	strlcpy(c->source_id, m->source_id, sizeof(c->source_id));
 	strlcpy(c->source, m->source, sizeof(c->source));
 	strlcpy(c->snapshot, m->snapshot, sizeof(c->snapshot));
-	sys_id(c->request);
+	strlcpy(c->request, m->request, sizeof(c->request));
+	c->resume = m->again != 0;
 	c->post = post;
 	c->memory = m->memory;
 	c->disk = m->disk;

@@ -6,8 +6,12 @@
  * Runs in: container.  Talks to: keeper, Incus.
  *
  * Alias to fingerprint, create with start, idmap.  When any step after the
- * creation fails, or when keeper has gone meanwhile, the instance is
- * destroyed again.
+ * creation fails the instance is destroyed again.
+ *
+ * keeper may ask twice for the same job, because it or this worker was
+ * killed: what runs then and was made for that job is the answer; all else of
+ * ours is removed and made anew.  When keeper goes and does not ask again it
+ * removes what it finds and does not know.
  *
  * One creation at a time: see gate.c.
  */
@@ -44,6 +48,7 @@ on_rolled_back(const struct incus_reply *r, void *arg)
 static void
 roll_back(struct create *c, const struct incus_reply *why)
 {
+	c->undoing = true;
 	c->why = *why;
 	c->why.meta = NULL;
 	destroy_run(c->op.instance, c->agent_id, 0, on_rolled_back, c);
@@ -62,9 +67,7 @@ on_made(const struct incus_reply *r, void *arg)
 	}
 	instance_read(r->meta, &i);
 	memset(&why, 0, sizeof(why));
-	if (c->op.orphan)
-		reply_fail(&why, 503, "nobody waits for it");
-	else if (strcmp(i.status, "Running") != 0)
+	if (strcmp(i.status, "Running") != 0)
 		reply_fail(&why, 502, "the instance %s stopped right after "
 		    "its start", c->op.instance);
 	else if (i.map.count == 0)
@@ -82,10 +85,35 @@ on_leftover_gone(const struct incus_reply *r, void *arg)
 {
 	struct create *c = arg;
 
+	c->undoing = false;
 	if (r->status == 200)
 		gate_enter(&c->turn, c->post, c);
 	else
 		op_fail(&c->op, r, NULL);
+}
+
+/* Of an earlier try that nobody finished. */
+static void
+remove_leftover(struct create *c)
+{
+	c->again = c->undoing = true;
+	destroy_run(c->op.instance, c->agent_id, 0, on_leftover_gone, c);
+}
+
+static bool
+same_request(const struct create *c, struct json_object *meta)
+{
+	const char *request = meta_str(meta_obj(meta, "config"),
+	    "user.agentd.request");
+
+	return request != NULL && strcmp(request, c->request) == 0;
+}
+
+static void
+foreign(struct create *c)
+{
+	op_done(&c->op, 409, NULL, "an instance %s exists and belongs to "
+	    "somebody else: left alone", c->op.instance);
 }
 
 /* A creation failed: whose is the instance that is there, if there is one? */
@@ -93,8 +121,6 @@ static void
 on_remains(const struct incus_reply *r, void *arg)
 {
 	struct create *c = arg;
-	const char *request = meta_str(meta_obj(r->meta, "config"),
-	    "user.agentd.request");
 	struct instance i;
 
 	if (r->status != 200) {
@@ -102,18 +128,76 @@ on_remains(const struct incus_reply *r, void *arg)
 		return;
 	}
 	instance_read(r->meta, &i);
-	if (!instance_is(&i, c->agent_id)) {
-		op_done(&c->op, 409, NULL, "an instance %s exists and belongs "
-		    "to somebody else: left alone", c->op.instance);
-	} else if ((request == NULL || strcmp(request, c->request) != 0) &&
-	    !c->again && !c->op.orphan) {
-		/* Of an earlier try that nobody finished. */
-		c->again = true;
-		destroy_run(c->op.instance, c->agent_id, 0, on_leftover_gone,
-		    c);
-	} else {
+	if (!instance_is(&i, c->agent_id))
+		foreign(c);
+	else if (!same_request(c, r->meta) && !c->again && !c->op.orphan)
+		remove_leftover(c);
+	else
 		roll_back(c, &c->why);
+}
+
+/* ---- asked again ---- */
+
+static void
+on_looked(const struct incus_reply *r, void *arg)
+{
+	struct create *c = arg;
+	struct instance i;
+
+	if (r->status == 404) {
+		gate_enter(&c->turn, c->post, c);
+		return;
 	}
+	if (r->status != 200) {
+		op_fail(&c->op, r, NULL);
+		return;
+	}
+	instance_read(r->meta, &i);
+	if (!instance_is(&i, c->agent_id)) {
+		foreign(c);
+	} else if (same_request(c, r->meta) && i.map.count != 0 &&
+	    strcmp(i.status, "Running") == 0) {
+		log_info("%s %s: it is there already", c->op.verb,
+		    c->op.instance);
+		op_done(&c->op, 200, &i.map, "%s", "");
+	} else {
+		remove_leftover(c);
+	}
+}
+
+static void
+on_quiet(const struct incus_reply *r, void *arg)
+{
+	struct create *c = arg;
+
+	if (r->status != 200)
+		op_fail(&c->op, r, NULL);
+	else
+		instance_get(c->op.instance, on_looked, c);
+}
+
+void
+create_enter(struct create *c)
+{
+	/* What a killed worker had asked for may still be in the making. */
+	if (c->resume)
+		busy_wait(c->op.instance, on_quiet, c);
+	else
+		gate_enter(&c->turn, c->post, c);
+}
+
+bool
+create_take_over(uint64_t id, const char *verb, const char *instance,
+    const char *agent_id, const char *request)
+{
+	struct op *op = op_orphan(verb, instance);
+	struct create *c = (struct create *)op;
+
+	if (op == NULL || c->undoing || strcmp(c->request, request) != 0 ||
+	    strcmp(c->agent_id, agent_id) != 0)
+		return false;
+	op_take(op, id);
+	return true;
 }
 
 void
@@ -251,7 +335,7 @@ on_alias(const struct incus_reply *r, void *arg)
 		return;
 	}
 	strlcpy(c->fingerprint, target, sizeof(c->fingerprint));
-	gate_enter(&c->turn, c->post, c);
+	create_enter(c);
 }
 
 static void
@@ -294,6 +378,8 @@ create_bad_field(const struct m_ct_create *m)
 		return "disk";
 	if (m->processes < 1 || m->processes > PROCESSES_MAX)
 		return "processes";
+	if (!sys_is_id(m->request))
+		return "request";
 	return NULL;
 }
 
@@ -308,14 +394,16 @@ create_start(uint64_t id, const struct m_ct_create *m)
 		    "valid", field);
 		return;
 	}
-	if ((c = op_new(sizeof(*c), id, "create", m->instance, run, NULL)) ==
-	    NULL)
+	if (create_take_over(id, "create", m->instance, m->agent_id,
+	    m->request) || (c = op_new(sizeof(*c), id, "create", m->instance,
+	    run, NULL)) == NULL)
 		return;
 	strlcpy(c->agent_id, m->agent_id, sizeof(c->agent_id));
 	strlcpy(c->slug, m->slug, sizeof(c->slug));
 	strlcpy(c->image, m->image, sizeof(c->image));
 	strlcpy(c->sock_dir, m->sock_dir, sizeof(c->sock_dir));
-	sys_id(c->request);
+	strlcpy(c->request, m->request, sizeof(c->request));
+	c->resume = m->again != 0;
 	c->post = post;
 	c->memory = m->memory;
 	c->disk = m->disk;

@@ -25,8 +25,10 @@ struct create {
 	char		 snapshot[65];
 	uint64_t	 memory, disk;
 	uint32_t	 cpus, processes;
-	char		 request[33];	/* tells this try from older ones */
+	char		 request[33];	/* the job it is made for */
+	bool		 resume;	/* look first: it may be there */
 	bool		 again;		/* a leftover was removed once */
+	bool		 undoing;
 	gate_fn		 post;		/* asks Incus for it */
 	struct incus_reply why;		/* of the failure; meta is unused */
 };
@@ -36,6 +38,14 @@ void	create_config(struct jbuf *, const struct create *);
 void	create_devices(struct jbuf *, const struct create *);
 /* The name of the first field that is not as it must be, or NULL. */
 const char *create_bad_field(const struct m_ct_create *);
+/* Calls post when it is its turn, or answers with what is there already. */
+void	create_enter(struct create *);
+/*
+ * keeper was restarted and asks for what is being made for it: the operation
+ * of that verb answers this request then.
+ */
+bool	create_take_over(uint64_t id, const char *verb, const char *instance,
+	    const char *agent_id, const char *request);
 /*
  * Incus has made and started it, or has not: looks, answers keeper, and
  * removes what must not stay.

@@ -82,7 +82,10 @@ on_operations(const struct incus_reply *r, void *arg)
 	} else if (d->tries < TRIES && !d->absent) {
 		look(d);
 	} else {
-		over(d, d->why.status >= 400 ? d->why.status : 500);
+		if (d->why.status < 400)
+			reply_fail(&d->why, 504, "Incus is still at work on "
+			    "the instance %s", d->instance);
+		over(d, d->why.status);
 	}
 }
 

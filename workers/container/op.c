@@ -211,6 +211,29 @@ op_orphan_all(void)
 		op->orphan = true;
 }
 
+struct op *
+op_orphan(const char *verb, const char *instance)
+{
+	struct op *op;
+
+	TAILQ_FOREACH(op, &ops.list, entry)
+		if (op->orphan && strcmp(op->verb, verb) == 0 &&
+		    strcmp(op->instance, instance) == 0)
+			return op;
+	return NULL;
+}
+
+void
+op_take(struct op *op, uint64_t id)
+{
+	op->id = id;
+	op->orphan = false;
+	log_set_request(id);
+	log_info("%s %s: keeper is back and waits for it", op->verb,
+	    op->instance);
+	log_set_request(0);
+}
+
 size_t
 op_count(void)
 {

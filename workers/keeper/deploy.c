@@ -216,6 +216,7 @@ deploy_begin(struct client c, const struct pass *who, struct agent *a,
 	j = job_new(id, a->id, a->instance, a);
 	j->asker = c;
 	j->source = source;
+	j->due = job_due();
 	(void)strlcpy(j->source_ref, ref, sizeof(j->source_ref));
 	/* On disk before anything else hears of it. */
 	actions = jobsm_event(&j->sm, JE_START);

@@ -17,7 +17,7 @@
 #include "worker.h"
 
 #define PATIENCE_MS	1500		/* for proxy's word on the model */
-#define AGAIN_MS	5000
+#define AGAIN_MS	2000
 #define TIMEOUT_S	600		/* if none is configured */
 
 static TAILQ_HEAD(job_list, job) jobs = TAILQ_HEAD_INITIALIZER(jobs);
@@ -140,13 +140,19 @@ timeout_ms(void)
 	return (uint64_t)(s != 0 ? s : TIMEOUT_S) * 1000;
 }
 
+double
+job_due(void)
+{
+	return sys_time() + (double)timeout_ms() / 1000;
+}
+
 static void
 wait_for_link(struct job *j)
 {
 	const struct framework	*f = framework_get(j->agent->framework);
-	uint64_t		 left, spent = sys_now_ms() - j->began_ms;
+	uint64_t		 left, now = sys_now_ms();
 
-	left = spent < timeout_ms() ? timeout_ms() - spent : 0;
+	left = now < j->due_ms ? j->due_ms - now : 0;
 	if (f != NULL && f->ready_timeout != 0 &&
 	    f->ready_timeout * 1000ULL < left)
 		left = f->ready_timeout * 1000ULL;
@@ -164,8 +170,11 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		job_fail(j, JE_CANCEL, 504, "the agent's link did not connect in "
 		    "time");
 	else
-		job_fail(j, JE_CANCEL, 504, "not finished in time: step %s",
-		    jobsm_step_name(j->sm.step));
+		job_fail(j, JE_CANCEL, 504, "not finished within %llu seconds: "
+		    "step %s%s", (unsigned long long)(timeout_ms() / 1000),
+		    jobsm_step_name(j->sm.step), j->create_lost ? ", the "
+		    "container worker or Incus does not answer" :
+		    j->policy_lost ? ", proxy does not answer" : "");
 }
 
 /* Channel, state and the end of the job in one transaction. */
@@ -297,12 +306,33 @@ over(struct job *j)
 	tracebox_kick();
 }
 
+/* May free the job. */
+static void
+ask_lost(struct job *j)
+{
+	if (j->policy_lost && j->sm.step < JS_INSTANCE)
+		job_ask_policy(j);
+	else if (j->create_lost && j->sm.step == JS_INSTANCE)
+		job_ask_create(j);
+}
+
 static void
 on_again(evutil_socket_t fd, short what, void *arg)
 {
+	struct job	*j = arg;
+
 	(void)fd;
 	(void)what;
-	over(arg);
+	if (j->sm.step == JS_FAILED)
+		over(j);
+	else
+		ask_lost(j);
+}
+
+void
+job_again(struct job *j)
+{
+	arm(j->again, AGAIN_MS);
 }
 
 /* May free the job: the last thing a caller does with it. */
@@ -346,23 +376,14 @@ run(struct job *j, uint32_t actions)
 /* ---- from outside ---- */
 
 void
-job_proxy_up(void)
+job_peer_up(void)
 {
-	struct job	*j;
+	struct job	*j, *next;
 
-	TAILQ_FOREACH(j, &jobs, entry)
-		if (j->policy_lost && j->sm.step < JS_INSTANCE)
-			job_ask_policy(j);
-}
-
-void
-job_container_up(void)
-{
-	struct job	*j;
-
-	TAILQ_FOREACH(j, &jobs, entry)
-		if (j->create_lost && j->sm.step == JS_INSTANCE)
-			job_ask_create(j);
+	for (j = TAILQ_FIRST(&jobs); j != NULL; j = next) {
+		next = TAILQ_NEXT(j, entry);
+		ask_lost(j);
+	}
 }
 
 struct job *
@@ -391,8 +412,16 @@ job_new(const char *id, const char *agent_id, const char *instance,
 void
 job_start(struct job *j, uint32_t actions)
 {
-	arm(j->deadline, timeout_ms());
-	arm(j->patience, PATIENCE_MS);
+	double	 left = (j->due - sys_time()) * 1000;
+	uint64_t most = timeout_ms();
+
+	/* The clock may have been set back since. */
+	if (left < (double)most)
+		most = left > 0 ? (uint64_t)left : 0;
+	j->due_ms = sys_now_ms() + most;
+	arm(j->deadline, most);
+	if (!j->accepted)
+		arm(j->patience, PATIENCE_MS);
 	run(j, actions);
 }
 
@@ -401,6 +430,12 @@ job_abort(struct job *j)
 {
 	j->agent->job = NULL;
 	job_free(j);
+}
+
+struct job *
+job_next(struct job *j)
+{
+	return j == NULL ? TAILQ_FIRST(&jobs) : TAILQ_NEXT(j, entry);
 }
 
 struct job *
@@ -438,58 +473,4 @@ job_cancel(struct agent *a, struct client c)
 	}
 	j->deleter = c;
 	job_fail(j, JE_CANCEL, 409, "deleted while it was being deployed");
-}
-
-bool
-job_unfollow(struct client c)
-{
-	struct follower	*f;
-	struct job	*j;
-
-	TAILQ_FOREACH(j, &jobs, entry)
-		TAILQ_FOREACH(f, &j->followers, entry)
-			if (f->client.id == c.id) {
-				TAILQ_REMOVE(&j->followers, f, entry);
-				free(f);
-				return true;
-			}
-	return false;
-}
-
-void
-job_unfollow_all(void)
-{
-	struct follower	*f;
-	struct job	*j;
-
-	TAILQ_FOREACH(j, &jobs, entry)
-		while ((f = TAILQ_FIRST(&j->followers)) != NULL) {
-			TAILQ_REMOVE(&j->followers, f, entry);
-			free(f);
-		}
-}
-
-/*
- * What a stop or a crash has cut is undone: whether container still works on
- * it cannot be known, that it ends is sure.
- */
-void
-job_resume(void)
-{
-	struct db_stmt	*s;
-	struct job	*j;
-
-	s = db_query(keeper_db(), "SELECT id, agent_id, instance FROM job "
-	    "WHERE status = 'deploying'", "");
-	while (s != NULL && db_step(s) == 1) {
-		j = job_new(db_text(s, 0), db_text(s, 1), db_text(s, 2),
-		    agent_by_id(db_text(s, 1)));
-		j->accepted = true;
-	}
-	db_end(s);
-	TAILQ_FOREACH(j, &jobs, entry)
-		jobrow_resume(j);
-	TAILQ_FOREACH(j, &jobs, entry)
-		job_fail(j, JE_CANCEL, 503, "agentd was stopped while the agent "
-		    "was being deployed");
 }

@@ -52,13 +52,17 @@ struct job {
 	bool			 accepted;	/* 202 was sent */
 	bool			 policy_lost;	/* to be asked again */
 	bool			 create_lost;
+	bool			 create_again;	/* container was asked once */
+	uint32_t		 resumed;	/* so many times, after a crash */
+	double			 due;		/* epoch: then it has failed */
+	uint64_t		 due_ms;	/* the same, CLOCK_BOOTTIME */
 	struct client		 asker;		/* waits for the 202 */
 	struct client		 deleter;	/* waits for the end */
 	uint32_t		 status;	/* for the asker, if it fails */
 	char			 error[512];
 	struct event		*deadline;
 	struct event		*patience;	/* 202 without proxy's word */
-	struct event		*again;		/* the end could not be stored */
+	struct event		*again;		/* what could not be done now */
 	uint64_t		 began_ms;
 	uint64_t		 policy_req, socket_req, create_req;
 	TAILQ_HEAD(follower_list, follower)	 followers;
@@ -68,17 +72,26 @@ struct job {
 
 struct job	*job_new(const char *id, const char *agent_id,
 		    const char *instance, struct agent *);
-/* Its rows are committed: begin with these actions of JE_START. */
+/*
+ * Its rows are committed: begin with these actions of JE_START or JE_RESUME.
+ * May free the job.
+ */
 void		 job_start(struct job *, uint32_t actions);
 /* Its rows are not committed: forget it. */
 void		 job_abort(struct job *);
 struct job	*job_by_id(const char *);
+struct job	*job_next(struct job *);	/* NULL: the first */
 
 /* Both may free the job. */
 void		 job_event(struct job *, enum job_event);
 /* The same with a reason; status is for who waits for the 202. */
 void		 job_fail(struct job *, enum job_event, uint32_t status,
 		    const char *, ...) __attribute__((format(printf, 4, 5)));
+
+/* What could not be asked, or got no answer, is asked again in a while. */
+void		 job_again(struct job *);
+/* When a job that starts now has to be over; seconds since the epoch. */
+double		 job_due(void);
 
 /* ---- deploy.c ---- */
 
@@ -93,6 +106,12 @@ void		 deploy_begin(struct client, const struct pass *,
 struct agent	*deploy_agent(const struct pass *, const char *slug);
 
 /* ---- jobask.c ---- */
+
+/*
+ * Each of these may be asked for again after a crash of keeper or of who was
+ * asked: what is there already is a success.  Whatever makes an instance gets
+ * job.id as its request and create_again if it was asked before.
+ */
 
 /* The answer to whatever makes the instance: CT_DONE. */
 void		 job_on_created(struct msg *, void *job);
@@ -111,7 +130,7 @@ void	jobrow_insert(struct job *, const char *idem_key);
 /* The marks that are not in the rows yet, state and error. */
 void	jobrow_write(struct job *, const char *status);
 void	jobrow_delete(const struct job *);
-/* Where the journal of a job that was cut ends. */
+/* Where the journal of a job that was cut ends; fatal if unreadable. */
 void	jobrow_resume(struct job *);
 /* Notes that a step has begun. */
 void	job_mark(struct job *, enum job_step);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "log.h"
 #include "tell.h"
 #include "worker.h"
 
@@ -20,11 +21,11 @@ on_policy(struct msg *m, void *arg)
 	struct job	*j = arg;
 
 	j->policy_req = 0;
-	if (m == NULL || m->type != MSG_DONE || m->u.done.status >= 500) {
-		/* Again when proxy is back; the deadline goes on. */
+	if (m == NULL || m->type != MSG_DONE) {
 		j->policy_lost = true;
-		if (m != NULL)
-			job_fail(j, JE_FAILED, 502, "%s", m->u.done.error);
+		job_again(j);
+	} else if (m->u.done.status >= 500) {
+		job_fail(j, JE_FAILED, 502, "%s", m->u.done.error);
 	} else if (m->u.done.status >= 400) {
 		job_fail(j, JE_FAILED, m->u.done.status, "%s", m->u.done.error);
 	} else {
@@ -37,6 +38,8 @@ job_ask_policy(struct job *j)
 {
 	j->policy_req = tell_policy(j->agent, ASK_MS, on_policy, j);
 	j->policy_lost = j->policy_req == 0;
+	if (j->policy_lost)
+		job_again(j);
 }
 
 static void
@@ -53,6 +56,18 @@ on_socket(struct msg *m, void *arg)
 		    "the supervisor does not answer");
 }
 
+/* The deadline goes on; whoever waits for the end of a cancelled one too. */
+static void
+create_lost(struct job *j)
+{
+	if (j->sm.step != JS_INSTANCE) {
+		job_event(j, JE_CREATE_FAILED);
+		return;
+	}
+	j->create_lost = true;
+	job_again(j);
+}
+
 void
 job_on_created(struct msg *m, void *arg)
 {
@@ -61,12 +76,15 @@ job_on_created(struct msg *m, void *arg)
 
 	j->create_req = 0;
 	if (m == NULL || m->type != MSG_CT_DONE) {
-		job_fail(j, JE_CREATE_FAILED, 502, "the container worker ended "
-		    "before the instance was made");
+		create_lost(j);
 		return;
 	}
 	d = &m->u.ct_done;
-	if (d->status == 409) {
+	if (d->status == 503 && j->resumed > 0 && j->sm.step == JS_INSTANCE) {
+		/* After a start of the machine Incus may come later. */
+		log_info("deploy %s: %s", j->id, d->error);
+		create_lost(j);
+	} else if (d->status == 409) {
 		job_fail(j, JE_FOREIGN, 409, "%s", d->error);
 	} else if (d->status >= 300) {
 		job_fail(j, JE_CREATE_FAILED, d->status, "%s", d->error);
@@ -97,16 +115,23 @@ ask_image(struct job *j)
 	m.cpus = a->cpus;
 	m.disk = a->disk;
 	m.processes = deploy_processes(a, f);
+	m.request = j->id;
+	m.again = j->create_again;
 	/* No time-out: container has its own, and always answers. */
 	j->create_req = peer_request(worker_peer(PROC_CONTAINER),
 	    MSG_CT_CREATE, &m, 0, job_on_created, j);
-	/* Nothing was sent: again when it is back; the deadline goes on. */
-	j->create_lost = j->create_req == 0;
 }
 
 void
 job_ask_create(struct job *j)
 {
+	j->create_lost = false;
+	if (j->source == JOB_IMAGE &&
+	    framework_get(j->agent->framework) == NULL) {
+		job_fail(j, JE_CREATE_FAILED, 409, "the framework %s is not in "
+		    "the catalog any more", j->agent->framework);
+		return;
+	}
 	switch (j->source) {
 	case JOB_POOL:
 		job_ask_pool(j);
@@ -116,6 +141,13 @@ job_ask_create(struct job *j)
 	case JOB_BACKUP:
 		ask_image(j);
 		break;
+	}
+	if (j->create_req == 0) {
+		/* Nothing was sent. */
+		j->create_lost = true;
+		job_again(j);
+	} else {
+		j->create_again = true;
 	}
 }
 

@@ -42,11 +42,11 @@ jobrow_insert(struct job *j, const char *idem_key)
 
 	(void)db_exec(db, "INSERT INTO job (id, owner_id, agent_id, slug, "
 	    "display_name, instance, idem_key, status, step, started_at, "
-	    "updated_at, source, source_ref) VALUES (?1, ?2, ?3, ?4, ?5, "
-	    "?6, ?7, 'deploying', 'planned', ?8, ?8, ?9, ?10)",
-	    "sssssssdss", j->id, a->owner, a->id, a->slug, a->display_name,
+	    "updated_at, source, source_ref, due) VALUES (?1, ?2, ?3, ?4, ?5, "
+	    "?6, ?7, 'deploying', 'planned', ?8, ?8, ?9, ?10, ?11)",
+	    "sssssssdssd", j->id, a->owner, a->id, a->slug, a->display_name,
 	    a->instance, idem_key[0] != '\0' ? idem_key : NULL, sys_time(),
-	    sources[j->source], j->source_ref);
+	    sources[j->source], j->source_ref, j->due);
 	(void)db_exec(db, "DELETE FROM job WHERE status <> 'deploying' AND "
 	    "started_at < (SELECT min(started_at) FROM (SELECT started_at "
 	    "FROM job ORDER BY started_at DESC LIMIT ?1))", "i", JOBS_KEPT);
@@ -92,8 +92,9 @@ jobrow_write(struct job *j, const char *status)
 	step = j->sm.step == JS_ROLLBACK || j->sm.step == JS_FAILED ?
 	    j->sm.failed_at : j->sm.step;
 	(void)db_exec(keeper_db(), "UPDATE job SET status = ?2, step = ?3, "
-	    "error = ?4, updated_at = ?5 WHERE id = ?1", "ssssd", j->id,
-	    status, jobsm_step_name(step), j->error, sys_time());
+	    "error = ?4, updated_at = ?5, resumed = ?6 WHERE id = ?1",
+	    "ssssdu", j->id, status, jobsm_step_name(step), j->error,
+	    sys_time(), j->resumed);
 }
 
 void
@@ -114,32 +115,62 @@ step_by_name(const char *name)
 	return JS_INSTANCE;
 }
 
+/* The steps that have begun; the time since the last one goes on. */
+static void
+read_marks(struct job *j)
+{
+	struct job_mark	*k;
+	struct db_stmt	*s;
+	uint64_t	 now = sys_now_ms();
+	double		 ago;
+
+	s = db_query(keeper_db(), "SELECT step, at FROM job_step WHERE "
+	    "job_id = ?1 ORDER BY n", "s", j->id);
+	while (s != NULL && j->nmarks < JOB_STEPS && db_step(s) == 1) {
+		k = &j->marks[j->nmarks++];
+		k->step = step_by_name(db_text(s, 0));
+		k->at = db_double(s, 1);
+		ago = (sys_time() - k->at) * 1000;
+		k->at_ms = ago < 0 ? now : ago >= (double)now ? 0 :
+		    now - (uint64_t)ago;
+	}
+	db_end(s);
+	j->saved = j->nmarks;
+}
+
+/*
+ * The row says what was being done; the marks how far it ever came, which
+ * after a second crash may be farther.
+ */
 void
 jobrow_resume(struct job *j)
 {
+	enum job_step	 reached = JS_PLANNED;
+	bool		 rollback = false;
 	struct db_stmt	*s;
-	int64_t		 n = 0;
+	size_t		 n;
 
-	(void)db_get_int(keeper_db(), &n, "SELECT count(*) FROM job_step "
-	    "WHERE job_id = ?1", "s", j->id);
-	s = db_query(keeper_db(), "SELECT j.step, j.error, s.step, s.at, "
-	    "j.source, j.source_ref FROM "
-	    "job j JOIN job_step s ON s.job_id = j.id WHERE j.id = ?1 "
-	    "ORDER BY s.n DESC LIMIT 1", "s", j->id);
-	if (s != NULL && db_step(s) == 1 && n > 0 && n < JOB_STEPS) {
-		/* A reason that was noted before stays the reason. */
-		(void)strlcpy(j->error, db_text(s, 1), sizeof(j->error));
-		j->sm.step = step_by_name(db_text(s, 0));
-		j->nmarks = j->saved = (size_t)n;
-		j->marks[n - 1].step = step_by_name(db_text(s, 2));
-		j->marks[n - 1].at = db_double(s, 3);
-		j->marks[n - 1].at_ms = sys_now_ms();
-		j->source = source_by_name(db_text(s, 4));
-		(void)strlcpy(j->source_ref, db_text(s, 5),
-		    sizeof(j->source_ref));
-	}
+	s = db_query(keeper_db(), "SELECT step, error, source, source_ref, "
+	    "due, resumed FROM job WHERE id = ?1", "s", j->id);
+	if (s == NULL || db_step(s) != 1)
+		fatalx("cannot read the job %s", j->id);
+	j->sm.step = step_by_name(db_text(s, 0));
+	/* A reason that was noted before stays the reason. */
+	(void)strlcpy(j->error, db_text(s, 1), sizeof(j->error));
+	j->source = source_by_name(db_text(s, 2));
+	(void)strlcpy(j->source_ref, db_text(s, 3), sizeof(j->source_ref));
+	j->due = db_double(s, 4);
+	j->resumed = (uint32_t)db_int(s, 5) + 1;
 	db_end(s);
-	j->sm.instance = true;
+	read_marks(j);
+	for (n = 0; n < j->nmarks; n++)
+		if (j->marks[n].step == JS_ROLLBACK)
+			rollback = true;
+		else if (j->marks[n].step > reached)
+			reached = j->marks[n].step;
+	j->sm.instance = reached >= JS_INSTANCE;
+	j->sm.failed_at = j->sm.step;
+	j->sm.step = rollback ? JS_ROLLBACK : reached;
 }
 
 static void
@@ -173,8 +204,8 @@ jobrow_json(struct jbuf *jb, const char *job_id)
 	struct db_stmt	*s;
 
 	s = db_query(keeper_db(), "SELECT status, slug, display_name, "
-	    "agent_id, step, error, started_at, updated_at, source FROM job "
-	    "WHERE id = ?1", "s", job_id);
+	    "agent_id, step, error, started_at, updated_at, source, resumed, "
+	    "due FROM job WHERE id = ?1", "s", job_id);
 	if (s == NULL || db_step(s) != 1) {
 		db_end(s);
 		return -1;
@@ -194,6 +225,9 @@ jobrow_json(struct jbuf *jb, const char *job_id)
 	jb_double(jb, db_double(s, 6));
 	jb_key(jb, "updated_at");
 	jb_double(jb, db_double(s, 7));
+	jb_kint(jb, "resumed", db_int(s, 9));
+	jb_key(jb, "deadline");
+	jb_double(jb, db_double(s, 10));
 	jb_end(jb);
 	db_end(s);
 	return 0;
@@ -229,6 +263,32 @@ job_tell(struct job *j, bool end)
 		}
 	}
 	jbuf_free(&jb);
+}
+
+bool
+job_unfollow(struct client c)
+{
+	struct follower	*f;
+	struct job	*j;
+
+	for (j = job_next(NULL); j != NULL; j = job_next(j))
+		TAILQ_FOREACH(f, &j->followers, entry)
+			if (f->client.id == c.id) {
+				follower_free(j, f);
+				return true;
+			}
+	return false;
+}
+
+void
+job_unfollow_all(void)
+{
+	struct follower	*f;
+	struct job	*j;
+
+	for (j = job_next(NULL); j != NULL; j = job_next(j))
+		while ((f = TAILQ_FIRST(&j->followers)) != NULL)
+			follower_free(j, f);
 }
 
 static int

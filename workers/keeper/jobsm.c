@@ -8,6 +8,23 @@
  * Policy and socket are asked for at the same time.  Once container has been
  * asked for an instance, nothing is undone before its answer: to destroy what
  * is only being made would leave it behind.
+ *
+ * After a crash, by the step at which the journal ends:
+ *
+ *	planned		nothing was asked of anybody: from the start
+ *	policy, socket	there may be a policy and a socket: asked for again,
+ *			both say yes to what is there
+ *	instance	there may be one of ours, whole, half made or still in the
+ *			making: policy and socket again, then container takes
+ *			what runs and bears this job's id, or removes it and
+ *			makes it anew
+ *	connected	the same; the link's event stream may be back already
+ *	channel		never found: stored in one transaction with running
+ *	rollback	goes on, with its first reason
+ *
+ * All but rollback are rolled back instead if the deadline, an absolute time
+ * in the job's row, is over.  A worker that dies under a request is asked
+ * again when it is back: the same steps in the small.
  */
 #include <stddef.h>
 
@@ -97,6 +114,19 @@ connected(struct jobsm *sm)
 	return JA_FINISH;
 }
 
+static uint32_t
+resume(struct jobsm *sm)
+{
+	if (sm->step == JS_ROLLBACK)
+		return JA_UNDO;
+	if (sm->step > JS_CHANNEL)
+		return 0;
+	/* The intent to make it was on disk. */
+	sm->instance = sm->step >= JS_INSTANCE;
+	sm->step = JS_POLICY;
+	return JA_POLICY | JA_SOCKET;
+}
+
 static bool
 preparing(const struct jobsm *sm)
 {
@@ -114,6 +144,8 @@ jobsm_event(struct jobsm *sm, enum job_event ev)
 			return 0;
 		sm->step = JS_POLICY;
 		return JA_POLICY | JA_SOCKET;
+	case JE_RESUME:
+		return resume(sm);
 	case JE_POLICY_OK:
 		if (!preparing(sm) || sm->policy)
 			return 0;

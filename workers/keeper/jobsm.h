@@ -25,6 +25,7 @@ enum job_step {
 
 enum job_event {
 	JE_START,
+	JE_RESUME,		/* the journal ends at sm.step */
 	JE_POLICY_OK,
 	JE_SOCKET_OK,
 	JE_CREATED,

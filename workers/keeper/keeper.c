@@ -169,7 +169,7 @@ on_peer_up(struct peer *p)
 		auth_push_key(p);
 		provider_proxy_up();
 		tell_policies();
-		job_proxy_up();
+		job_peer_up();
 		teardown_kick();
 		break;
 	case PROC_UPSTREAM:
@@ -177,7 +177,7 @@ on_peer_up(struct peer *p)
 		break;
 	case PROC_CONTAINER:
 		reconcile_container_up();
-		job_container_up();
+		job_peer_up();
 		break;
 	default:
 		break;

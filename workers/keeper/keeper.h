@@ -217,9 +217,8 @@ void	job_connected(struct agent *, bool);
 void	job_cancel(struct agent *, struct client);
 bool	job_unfollow(struct client);
 void	job_unfollow_all(void);
-void	job_resume(void);		/* at start: roll back what was cut */
-void	job_proxy_up(void);
-void	job_container_up(void);
+void	job_resume(void);		/* at start: what was cut goes on */
+void	job_peer_up(void);		/* proxy or container is back */
 
 /* A deploy is under way. */
 bool		 job_any(void);

@@ -10,7 +10,8 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/history.c workers/keeper/image.c \
 	workers/keeper/minisig.c workers/keeper/minisig.h \
 	workers/keeper/job.c \
-	workers/keeper/jobask.c workers/keeper/jobrow.c workers/keeper/jobsm.c \
+	workers/keeper/jobask.c workers/keeper/jobresume.c \
+	workers/keeper/jobrow.c workers/keeper/jobsm.c \
 	workers/keeper/keeper.c \
 	workers/keeper/idle.c workers/keeper/lifecycle.c \
 	workers/keeper/pool.c workers/keeper/pool.h workers/keeper/poolfill.c \
@@ -34,7 +35,7 @@ agentd_keeper_LDADD = $(KEEPER_LIBS)
 
 if HAVE_CMOCKA
 UNIT += tests/unit/test_minisig tests/unit/test_keeper_logic tests/unit/test_keeper \
-	tests/unit/test_keeper_chat
+	tests/unit/test_keeper_chat tests/unit/test_keeper_saga
 tests_unit_test_keeper_logic_SOURCES = tests/unit/test_keeper_logic.c
 tests_unit_test_keeper_logic_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_keeper_logic_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
@@ -53,4 +54,8 @@ tests_unit_test_keeper_chat_SOURCES = tests/unit/test_keeper_chat.c \
 	$(KEEPER_FAKE)
 tests_unit_test_keeper_chat_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_chat_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+tests_unit_test_keeper_saga_SOURCES = tests/unit/test_keeper_saga.c \
+	$(KEEPER_FAKE)
+tests_unit_test_keeper_saga_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_keeper_saga_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 endif

@@ -246,7 +246,7 @@ on_socket(struct msg *msg, void *arg)
 	(void)snprintf(dir, sizeof(dir), "%s/%s", worker_conf()->agents_dir,
 	    m->id);
 	(void)snprintf(slug, sizeof(slug), "warm-%.12s", m->id);
-	c.agent_id = m->id;
+	c.agent_id = c.request = m->id;
 	c.instance = m->instance;
 	c.slug = slug;
 	c.node_id = worker_conf()->node_id;
@@ -256,6 +256,7 @@ on_socket(struct msg *msg, void *arg)
 	c.cpus = m->cpus;
 	c.disk = m->disk;
 	c.processes = m->processes;
+	c.again = 0;
 	/* No time-out: container has its own, and always answers. */
 	m->req = peer_request(worker_peer(PROC_CONTAINER), MSG_CT_CREATE, &c,
 	    0, on_created, m);

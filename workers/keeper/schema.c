@@ -178,8 +178,13 @@ static const char v_pool[] =
 	" created_at REAL NOT NULL,"
 	" ready_at REAL NOT NULL DEFAULT 0) STRICT;";
 
+/* A job of before has no deadline: what is open of those is rolled back. */
+static const char v_saga[] =
+	"ALTER TABLE job ADD COLUMN due REAL NOT NULL DEFAULT 0;"
+	"ALTER TABLE job ADD COLUMN resumed INTEGER NOT NULL DEFAULT 0;";
+
 /* A new part of keeper appends a step of its own, named after it. */
-static const char *const steps[] = { v1, v2, v_pool };
+static const char *const steps[] = { v1, v2, v_pool, v_saga };
 
 const struct db_schema keeper_schema = {
 	.name = "state.db",
