@@ -13,6 +13,8 @@ CATALOG_FILES = \
 	catalog/images/common/root/etc/systemd/system/agentd.target \
 	catalog/images/node/package.json \
 	catalog/images/node/package-lock.json \
+	catalog/images/node-arm64/package.json \
+	catalog/images/node-arm64/package-lock.json \
 	catalog/images/openclaw/image.conf \
 	catalog/images/openclaw/package.json \
 	catalog/images/openclaw/package-lock.json \
@@ -30,7 +32,8 @@ CATALOG_FILES = \
 
 nobase_pkgdata_DATA = $(CATALOG_FILES)
 pkglibexec_SCRIPTS += ctl/image-build
-EXTRA_DIST += $(CATALOG_FILES) ctl/image-build.in
+EXTRA_DIST += $(CATALOG_FILES) ctl/image-build.in catalog/ci/images.yml \
+	catalog/ci/publish catalog/ci/smoke
 CLEANFILES += ctl/image-build
 
 ctl/image-build: ctl/image-build.in Makefile

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from lab import Agentd
+from lab import TOP, Agentd, wait_for
 
 
 def tiny_image(path, text):
@@ -188,7 +188,6 @@ def test_alias_is_matched_exactly(daemon, tmp_path):
             s = daemon.get("/api/agents/exact/deploy-status").json
             return s if s["status"] != "deploying" else None
 
-        from lab import wait_for
         s = wait_for("end of the deploy", over, 60)
         assert s["status"] == "failed"
         assert "agentctl image build" in s["error"]
@@ -341,3 +340,27 @@ def test_verify_sees_a_change(daemon, tmp_path):
     p = daemon.ctl("image", "verify", "nosuch", check=False)
     assert p.returncode == 1 and "no image nosuch" in p.stderr
     drop(daemon, "v")
+
+
+def test_published_directory(daemon, signer, web, cache, tmp_path):
+    """What catalog/ci/publish makes is what preload takes."""
+    out = tmp_path / "out"
+    out.mkdir()
+    tiny_image(tmp_path / "pub.tar.gz", "published")
+    subprocess.run(
+        f"mkdir x && tar -C x -xzf pub.tar.gz && mkdir -p "
+        f"x/rootfs/usr/share/agentd && echo '{{\"packages\":[]}}' "
+        f">x/rootfs/usr/share/agentd/manifest.json && "
+        f"tar -C x -I zstd -cf out/pub.tar.zst metadata.yaml rootfs",
+        shell=True, check=True, cwd=tmp_path)
+    subprocess.run([f"{TOP}/catalog/ci/publish", str(out),
+                    f"{signer.dir}/key.sec", web.url], check=True)
+    for name in os.listdir(out):
+        web.files[f"/{name}"] = (out / name).read_bytes()
+    assert b"packages" in web.files["/pub.sbom"]
+    subprocess.run(["sha256sum", "-c", "SHA256SUMS"], check=True, cwd=out)
+    subprocess.run(["minisign", "-V", "-q", "-p", f"{signer.dir}/key.pub",
+                    "-m", str(out / "SHA256SUMS")], check=True)
+    daemon.ctl("image", "preload", str(out / "images.list"))
+    assert listed(daemon, "pub")["trust"] == "signed"
+    drop(daemon, "pub")
