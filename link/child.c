@@ -74,13 +74,6 @@ child_new(struct event_base *base, bool keep, const struct child_cb *cb,
 	return c;
 }
 
-void
-child_start(struct child *c, char *const *argv)
-{
-	c->argv = argv;
-	timer_ms(c->again, 0);
-}
-
 static void
 child_disconnect(struct child *c)
 {
@@ -205,8 +198,8 @@ line_end(struct child *c)
 {
 	if (c->skipping)
 		log_debug("skipped a line over %lu bytes", LINE_MAX_LEN);
-	else if (c->len > 0) {
-		if (c->line[c->len - 1] == '\r')
+	else {
+		if (c->len > 0 && c->line[c->len - 1] == '\r')
 			c->len--;
 		c->line[c->len] = '\0';
 		c->cb->line(c->arg, c->line, c->len);
@@ -282,15 +275,10 @@ child_failed(struct child *c, const char *why, bool clean)
 }
 
 static void
-child_again(evutil_socket_t sock, short what, void *arg)
+child_spawn(struct child *c)
 {
-	struct child *c = arg;
 	int sv[2];
 
-	(void)sock;
-	(void)what;
-	if (c->pid > 0)
-		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1) {
 		log_warn("socketpair");
 		child_failed(c, "could not be started", false);
@@ -318,6 +306,21 @@ child_again(evutil_socket_t sock, short what, void *arg)
 	c->cb->started(c->arg);
 }
 
+void
+child_start(struct child *c, char *const *argv)
+{
+	c->argv = argv;
+	child_spawn(c);
+}
+
+static void
+child_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	child_spawn(arg);
+}
+
 /* What an ended child said last may still lie in the socket. */
 static void
 child_last_words(struct child *c)
@@ -331,6 +334,8 @@ child_last_words(struct child *c)
 	while ((n = recv(bufferevent_getfd(c->bev), buf, sizeof(buf),
 	    MSG_DONTWAIT)) > 0)
 		child_feed(c, buf, (size_t)n);
+	if (c->len > 0 || c->skipping)
+		line_end(c);	/* its last line had no end */
 }
 
 static void

@@ -31,8 +31,8 @@ struct child *child_new(struct event_base *, bool keep,
 void	 child_free(struct child *);	/* ends it: TERM, a second, KILL */
 
 /*
- * Starts it, soon; none may run. argv lives as long as the child. What does
- * not start has ended().
+ * Starts it; none may run. argv lives as long as the child. started() or
+ * ended() comes before this returns.
  */
 void	 child_start(struct child *, char *const *argv);
 

@@ -32,7 +32,7 @@ struct parser {
 struct key {
 	const char *name;
 	int (*set)(struct parser *, const char *);
-	enum link_kind only;	/* KIND_NONE = both kinds */
+	unsigned int only;	/* bits of kinds; 0 = all of them */
 	bool required;
 };
 
@@ -40,6 +40,9 @@ static int	set_kind(struct parser *, const char *);
 static int	set_runtime(struct parser *, const char *);
 static int	set_socket(struct parser *, const char *);
 static int	set_command(struct parser *, const char *);
+static int	set_format(struct parser *, const char *);
+static int	set_input(struct parser *, const char *);
+static int	set_resume(struct parser *, const char *);
 static int	set_url(struct parser *, const char *);
 static int	set_ready(struct parser *, const char *);
 static int	set_token_file(struct parser *, const char *);
@@ -53,7 +56,11 @@ static const struct key keys[] = {
 	{ "kind",		set_kind,		KIND_NONE, true },
 	{ "runtime",		set_runtime,		KIND_NONE, true },
 	{ "socket",		set_socket,		KIND_NONE, true },
-	{ "command",		set_command,		KIND_RPC,  true },
+	{ "command",		set_command,
+	    KIND_RPC | KIND_ACP | KIND_EXEC, true },
+	{ "format",		set_format,		KIND_EXEC, true },
+	{ "input",		set_input,		KIND_EXEC, false },
+	{ "resume",		set_resume,		KIND_EXEC, false },
 	{ "url",		set_url,		KIND_HTTP, true },
 	{ "ready",		set_ready,		KIND_HTTP, false },
 	{ "token_file",		set_token_file,		KIND_HTTP, false },
@@ -64,6 +71,17 @@ static const struct key keys[] = {
 	{ "api_listen",		set_api_listen,		KIND_NONE, false },
 };
 #define NKEYS	(sizeof(keys) / sizeof(keys[0]))
+
+static const struct {
+	const char *name;
+	enum link_kind kind;
+} kinds[] = {
+	{ "http",	KIND_HTTP },
+	{ "rpc",	KIND_RPC },
+	{ "acp",	KIND_ACP },
+	{ "exec",	KIND_EXEC },
+};
+#define NKINDS	(sizeof(kinds) / sizeof(kinds[0]))
 
 static int	parse_line(struct parser *, char *);
 static int	check_all(struct parser *);
@@ -128,7 +146,12 @@ conf_free(struct conf *conf)
 const char *
 conf_kind_name(enum link_kind kind)
 {
-	return kind == KIND_HTTP ? "http" : "rpc";
+	size_t i;
+
+	for (i = 0; i < NKINDS; i++)
+		if (kinds[i].kind == kind)
+			return kinds[i].name;
+	return "none";
 }
 
 static int
@@ -211,7 +234,7 @@ check_all(struct parser *p)
 	size_t i;
 
 	for (i = 0; i < NKEYS; i++) {
-		bool mine = keys[i].only == KIND_NONE || keys[i].only == kind;
+		bool mine = keys[i].only == 0 || (keys[i].only & kind);
 		bool seen = p->seen & (1U << i);
 
 		if (mine && keys[i].required && !seen)
@@ -230,16 +253,51 @@ check_all(struct parser *p)
 static int
 set_kind(struct parser *p, const char *v)
 {
-	if (strcmp(v, "http") == 0)
-		p->conf->kind = KIND_HTTP;
-	else if (strcmp(v, "rpc") == 0)
-		p->conf->kind = KIND_RPC;
-	else if (strcmp(v, "bridge") == 0 || strcmp(v, "acp") == 0 ||
-	    strcmp(v, "exec") == 0)
-		return fail(p, "kind '%s' is not in this build "
-		    "(it has: http, rpc)", v);
-	else
-		return fail(p, "unknown kind '%.64s' (http or rpc)", v);
+	size_t i;
+
+	for (i = 0; i < NKINDS; i++) {
+		if (strcmp(v, kinds[i].name) == 0) {
+			p->conf->kind = kinds[i].kind;
+			return 0;
+		}
+	}
+	if (strcmp(v, "bridge") == 0)
+		return fail(p, "kind 'bridge' is not in this build "
+		    "(it has: http, rpc, acp, exec)");
+	return fail(p, "unknown kind '%.64s' (http, rpc, acp or exec)", v);
+}
+
+/* The number of the word, or -1 after an error that names all of them. */
+static int
+one_of(struct parser *p, const char *key, const char *a, const char *b,
+    const char *v)
+{
+	if (strcmp(v, a) == 0)
+		return 0;
+	if (strcmp(v, b) == 0)
+		return 1;
+	return fail(p, "%s is '%.64s' (%s or %s)", key, v, a, b);
+}
+
+static int
+set_format(struct parser *p, const char *v)
+{
+	int n = one_of(p, "format", "text", "jsonl", v);
+
+	if (n == -1)
+		return -1;
+	p->conf->format = n == 0 ? FORMAT_TEXT : FORMAT_JSONL;
+	return 0;
+}
+
+static int
+set_input(struct parser *p, const char *v)
+{
+	int n = one_of(p, "input", "stdin", "argument", v);
+
+	if (n == -1)
+		return -1;
+	p->conf->input = n == 0 ? INPUT_STDIN : INPUT_ARGUMENT;
 	return 0;
 }
 
@@ -250,6 +308,15 @@ set_string(struct parser *p, const char *key, char *dst, size_t dstsz,
 	if (strlcpy(dst, v, dstsz) >= dstsz)
 		return fail(p, "%s is longer than %zu bytes", key, dstsz - 1);
 	return 0;
+}
+
+static int
+set_resume(struct parser *p, const char *v)
+{
+	if (strpbrk(v, " \t") != NULL)
+		return fail(p, "resume is more than one word");
+	return set_string(p, "resume", p->conf->resume,
+	    sizeof(p->conf->resume), v);
 }
 
 static int
@@ -316,6 +383,7 @@ set_command(struct parser *p, const char *v)
 		p->conf->argv[n++] = word;
 	}
 	p->conf->argv[n] = NULL;
+	p->conf->argc = n;
 	return 0;
 }
 

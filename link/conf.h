@@ -15,8 +15,22 @@
 
 enum link_kind {
 	KIND_NONE = 0,
-	KIND_HTTP,
-	KIND_RPC
+	KIND_HTTP = 0x1,
+	KIND_RPC = 0x2,
+	KIND_ACP = 0x4,
+	KIND_EXEC = 0x8
+};
+
+/* What a command of kind exec says on its stdout. */
+enum exec_format {
+	FORMAT_TEXT,		/* the answer */
+	FORMAT_JSONL		/* our records, see kind_exec.c */
+};
+
+/* How it is given the message. */
+enum exec_input {
+	INPUT_STDIN,		/* all of it, then the end */
+	INPUT_ARGUMENT		/* the last word, after "--" */
 };
 
 /* A plain http:// URL on the loopback; path is "" when the key is unset. */
@@ -31,6 +45,10 @@ struct conf {
 	char socket[104];		/* fits sun_path */
 	char *command;			/* owned; argv points into it */
 	char *argv[CONF_MAXARGS + 1];	/* NULL-terminated */
+	int argc;
+	enum exec_format format;
+	enum exec_input input;
+	char resume[64];		/* option before the channel's id; "" */
 	struct conf_url url;
 	struct conf_url ready;
 	char token_file[256];		/* "" = no bearer */
@@ -48,7 +66,7 @@ struct conf {
 int	conf_load(struct conf *, const char *path, char *err, size_t errsz);
 void	conf_free(struct conf *);
 
-/* "http" or "rpc". */
+/* "http", "rpc"... */
 const char *conf_kind_name(enum link_kind);
 
 #endif /* LINK_CONF_H */

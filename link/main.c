@@ -107,6 +107,24 @@ harden(void)
 		fatal("signal");
 }
 
+static const struct kind *
+kind_of(enum link_kind kind)
+{
+	switch (kind) {
+	case KIND_HTTP:
+		return &kind_http;
+	case KIND_RPC:
+		return &kind_rpc;
+	case KIND_ACP:
+		return &kind_acp;
+	case KIND_EXEC:
+		return &kind_exec;
+	case KIND_NONE:
+		break;
+	}
+	fatalx("no kind");
+}
+
 static void
 link_run(struct link *l)
 {
@@ -114,7 +132,7 @@ link_run(struct link *l)
 	    (l->inbox = inbox_new()) == NULL ||
 	    (l->gw = gw_new(l->base, &l->conf)) == NULL ||
 	    (l->turn = turn_new(l->base, &l->conf, l->gw, l->inbox,
-	    l->conf.kind == KIND_HTTP ? &kind_http : &kind_rpc)) == NULL ||
+	    kind_of(l->conf.kind))) == NULL ||
 	    (l->bridge = bridge_new(l->base, &l->conf, l->gw, l->inbox,
 	    l->turn)) == NULL)
 		fatal("start");

@@ -36,6 +36,8 @@ struct kind {
 
 extern const struct kind kind_http;
 extern const struct kind kind_rpc;
+extern const struct kind kind_acp;
+extern const struct kind kind_exec;
 
 /* NULL when out of memory. Owns nothing but its own state. */
 struct turn *turn_new(struct event_base *, const struct conf *, struct gw *,

@@ -74,6 +74,15 @@ class Link:
                 "command", f"{sys.executable} "
                 f"{PEERS}/fake_rpc_runtime.py {self.llm} {self.tmp}")
             conf.append(f"command = {command}")
+        elif kind in ("acp", "exec"):
+            mode = "acp" if kind == "acp" else settings.get("format", "jsonl")
+            command = settings.get(
+                "command", f"{sys.executable} {PEERS}/fake_line_runtime.py "
+                f"{mode} {self.llm} {self.tmp}")
+            conf.append(f"command = {command}")
+            if kind == "exec":
+                conf.append(f"format = {mode}")
+            conf += settings.get("more", [])
         else:
             token = self.tmp / "token"
             token.write_text("runtime-token\n")
@@ -131,7 +140,7 @@ def link(binary, tmp_path):
     assert code is None or code == 0, (tmp_path / "link.log").read_text()
 
 
-KINDS = pytest.mark.parametrize("kind", ["rpc", "http"])
+KINDS = pytest.mark.parametrize("kind", ["rpc", "http", "acp", "exec"])
 
 
 @KINDS

@@ -19,6 +19,9 @@
 #include "conf.h"
 
 #define RPC	"kind = rpc\nruntime = pi\nsocket = /s\ncommand = /bin/pi\n"
+#define ACP	"kind = acp\nruntime = oc\nsocket = /s\ncommand = /bin/oc\n"
+#define EXEC	"kind = exec\nruntime = x\ncommand = /bin/x\n" \
+		"format = jsonl\n"
 #define HTTP	"kind = http\nruntime = oc\nsocket = /s\n" \
 		"url = http://127.0.0.1:1/c\n"
 
@@ -90,6 +93,32 @@ test_http(void **state)
 }
 
 static void
+test_acp_and_exec(void **state)
+{
+	struct conf conf;
+	char err[512];
+
+	(void)state;
+	assert_int_equal(load(&conf, ACP, err, sizeof(err)), 0);
+	assert_int_equal(conf.kind, KIND_ACP);
+	assert_string_equal(conf_kind_name(conf.kind), "acp");
+	assert_int_equal(conf.argc, 1);
+	conf_free(&conf);
+	assert_int_equal(load(&conf, EXEC "socket = /s\n", err,
+	    sizeof(err)), 0);
+	assert_int_equal(conf.kind, KIND_EXEC);
+	assert_int_equal(conf.format, FORMAT_JSONL);
+	assert_int_equal(conf.input, INPUT_STDIN);
+	assert_string_equal(conf.resume, "");
+	conf_free(&conf);
+	assert_int_equal(load(&conf, EXEC "socket = /s\ninput = argument\n"
+	    "resume = --session\n", err, sizeof(err)), 0);
+	assert_int_equal(conf.input, INPUT_ARGUMENT);
+	assert_string_equal(conf.resume, "--session");
+	conf_free(&conf);
+}
+
+static void
 test_errors_name_the_line(void **state)
 {
 	static const struct {
@@ -103,6 +132,15 @@ test_errors_name_the_line(void **state)
 		{ "kind =\n", 1, "no value" },
 		{ "kind = bridge\n", 1, "not in this build" },
 		{ "kind = smtp\n", 1, "unknown kind" },
+		{ EXEC "format = xml\n", 5, "twice" },
+		{ "format = xml\n", 1, "text or jsonl" },
+		{ "input = env\n", 1, "stdin or argument" },
+		{ "resume = -c --session\n", 1, "one word" },
+		{ RPC "format = text\n", 5, "not for kind 'rpc'" },
+		{ ACP "input = stdin\n", 5, "not for kind 'acp'" },
+		{ ACP "url = http://127.0.0.1:1/c\n", 5, "not for kind" },
+		{ "kind = exec\nruntime = x\nsocket = /s\ncommand = /x\n", 4,
+		    "'format' is missing" },
 		{ "runtime = a/b\n", 1, "letters" },
 		{ "socket = rel\n", 1, "absolute" },
 		{ "command = pi\n", 1, "absolute" },
@@ -163,6 +201,7 @@ main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_command_is_split),
 		cmocka_unit_test(test_http),
+		cmocka_unit_test(test_acp_and_exec),
 		cmocka_unit_test(test_errors_name_the_line),
 		cmocka_unit_test(test_long_line),
 	};
