@@ -181,6 +181,7 @@ h_conf(struct peer *p, struct msg *m)
 	w.conf.max_calls_per_turn = in->max_calls_per_turn;
 	w.conf.deploy_timeout = in->deploy_timeout;
 	w.conf.trace_retention = in->trace_retention;
+	w.conf.disk_scan = in->disk_scan;
 	conf_set(&w.conf.trusted_exporters, in->trusted_exporters);
 	w.conf.import_limit = in->import_limit;
 	conf_set(&w.conf.warm_pool, in->warm_pool);

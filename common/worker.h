@@ -47,6 +47,7 @@ struct worker_conf {
 	uint32_t	 max_calls_per_turn;
 	uint32_t	 deploy_timeout;
 	uint32_t	 trace_retention;
+	uint32_t	 disk_scan;	/* keeper, seconds */
 	char		*trusted_exporters;	/* keeper: keys in hex, one a line */
 	uint64_t	 import_limit;	/* bytes; keeper, mover */
 	char		*warm_pool;	/* "framework number", one a line */

@@ -83,6 +83,7 @@ static const struct schema_key limits_keys[] = {
 	NUMBER("max_connections", max_connections, 16, 8192),
 	NUMBER("max_calls_per_turn", max_calls_per_turn, 1, 10000),
 	NUMBER("deploy_timeout", deploy_timeout, 10, 3600),
+	NUMBER("disk_scan", disk_scan, 1, 86400),
 	{ "import_size", SK_SIZE, 0, M(import_limit), 1 << 20, 1LL << 42, NULL,
 	    NULL, NULL },
 	END
@@ -326,6 +327,7 @@ conf_defaults(void)
 	c->max_connections = 512;
 	c->max_calls_per_turn = 50;
 	c->deploy_timeout = 300;
+	c->disk_scan = 300;
 	c->drain_timeout = 10;
 	c->import_limit = 16ULL << 30;
 	return c;

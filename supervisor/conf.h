@@ -59,6 +59,7 @@ struct conf {
 	uint32_t	 max_connections;
 	uint32_t	 max_calls_per_turn;
 	uint32_t	 deploy_timeout;	/* seconds */
+	uint32_t	 disk_scan;		/* seconds */
 	uint64_t	 import_limit;		/* bytes of a file */
 	char		*warm_pool;	/* "framework number", one a line */
 	uint32_t	 idle_suspend;	/* seconds, 0: never */

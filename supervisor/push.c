@@ -84,6 +84,7 @@ send_conf(struct super *s, struct worker *w)
 		m.image_keys = minisign;
 		m.max_calls_per_turn = c->max_calls_per_turn;
 		m.deploy_timeout = c->deploy_timeout;
+		m.disk_scan = c->disk_scan;
 		join(&c->trusted_exporters, keys, sizeof(keys));
 		m.trusted_exporters = keys;
 		m.import_limit = c->import_limit;

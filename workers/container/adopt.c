@@ -26,6 +26,7 @@ struct adopt {
 	char		 fingerprint[65];
 	char		 status[32];
 	uint64_t	 memory, disk;
+	uint64_t	 base;		/* bytes of the image, unpacked */
 	uint32_t	 cpus, processes;
 	struct idmap	 map;
 };
@@ -55,15 +56,6 @@ on_patched(const struct incus_reply *r, void *arg)
 		op_done(&a->op, 200, &a->map, "%s", "");
 }
 
-static void
-kv(struct jbuf *b, const char *key, uint64_t n)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
-	jb_kstr(b, key, text);
-}
-
 /* A disk device is replaced as a whole. */
 static void
 put_root(struct jbuf *b, const struct adopt *a)
@@ -75,7 +67,7 @@ put_root(struct jbuf *b, const struct adopt *a)
 	jb_kstr(b, "type", "disk");
 	jb_kstr(b, "path", "/");
 	jb_kstr(b, "pool", env_pool());
-	kv(b, "size", a->disk);
+	kv(b, "size", limits_root_size(a->disk, a->base));
 	jb_end(b);
 	jb_end(b);
 }
@@ -95,7 +87,7 @@ patch(struct adopt *a)
 	kv(&b, "limits.processes", a->processes);
 	jb_kstr(&b, "user.agentd.slug", a->slug);
 	jb_end(&b);
-	if (a->disk > 0 && env_pool_sized())
+	if (limits_root_size(a->disk, a->base) > 0)
 		put_root(&b, a);
 	jb_end(&b);
 	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s",
@@ -120,6 +112,7 @@ on_found(const struct incus_reply *r, void *arg)
 	base = meta_str(meta_obj(r->meta, "config"), "volatile.base_image");
 	strlcpy(a->status, i.status, sizeof(a->status));
 	a->map = i.map;
+	a->base = limits_base(r->meta);
 	if (!instance_is(&i, a->agent_id))
 		op_done(&a->op, 409, NULL, "the instance %s belongs to "
 		    "somebody else: left alone", a->op.instance);

@@ -18,6 +18,7 @@
 #include "incus.h"
 #include "msg.h"
 
+struct jbuf;
 struct worker_conf;
 
 #define CT_OPS_MAX	64	/* operations at one time */
@@ -68,8 +69,11 @@ void	env_ensure(env_fn, void *);
 void	env_lost(void);
 const char	*env_project(void);
 const char	*env_pool(void);
+/* "" until it is known. */
+const char	*env_pool_driver(void);
 /* Can the pool limit the size of a root disk? */
 bool	env_pool_sized(void);
+void	env_tell_pool(void);
 const char	*env_node(void);
 const char	*env_agents_dir(void);
 
@@ -178,7 +182,36 @@ typedef void (*destroy_fn)(const struct incus_reply *, void *);
 void	destroy_run(const char *instance, const char *agent_id,
 	    unsigned int timeout, destroy_fn, void *);
 
+/* ---- limits.c ---- */
+
+#define MEMORY_MIN	(16ULL * 1024 * 1024)
+#define MEMORY_MAX	(1ULL << 50)
+#define CPUS_MAX	4096
+#define PROCESSES_MAX	4194304
+
+/*
+ * The name of the first number that is out of bounds, or NULL.  A disk of 0
+ * has no size.
+ */
+const char	*limits_bad(uint64_t memory, uint32_t cpus,
+		    uint32_t processes, uint64_t disk);
+/*
+ * The size of a root disk on which an agent may write that many bytes; 0: it
+ * has none.  base is what its image takes up unpacked: btrfs counts shared
+ * blocks against the limit, but not as the instance's own.
+ */
+uint64_t	 limits_root_size(uint64_t disk, uint64_t base);
+/* The bytes of an image unpacked, from what Incus says of it. */
+uint64_t	 limits_image_base(struct json_object *image);
+/* The same as an instance has noted it. */
+uint64_t	 limits_base(struct json_object *instance);
+/* A member of config or devices that is a number. */
+void		 kv(struct jbuf *, const char *, uint64_t);
+
 /* ---- the verbs ---- */
+
+void	limits_start(uint64_t id, const struct m_ct_limits *);
+void	usage_start(uint64_t id, const struct m_ct_ref *);
 
 void	create_start(uint64_t id, const struct m_ct_create *);
 void	copy_start(uint64_t id, const struct m_ct_copy *);

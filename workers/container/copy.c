@@ -78,6 +78,7 @@ on_copied(const struct incus_reply *r, void *arg)
 		create_ended(c, r);
 		return;
 	}
+	c->base = limits_base(r->meta);
 	config = exact_config(c, meta_obj(r->meta, "config"));
 	jbuf_init(&b, 131072);
 	jb_obj(&b);
@@ -117,6 +118,7 @@ post(void *arg)
 {
 	struct create *c = arg;
 	char path[CT_PATH_LEN], source[160];
+	uint64_t disk = c->disk;
 	struct jbuf b;
 
 	if (c->op.orphan) {
@@ -143,7 +145,10 @@ post(void *arg)
 	jb_arr(&b);
 	jb_end(&b);
 	create_config(&b, c);
+	/* Its size comes with the rest: what it must hold is not known yet. */
+	c->disk = 0;
 	create_devices(&b, c);
+	c->disk = disk;
 	jb_end(&b);
 	snprintf(path, sizeof(path), "/1.0/instances?project=%s",
 	    env_project());

@@ -27,10 +27,6 @@
 #include "log.h"
 #include "sys.h"
 
-#define MEMORY_MIN	(16ULL * 1024 * 1024)
-#define MEMORY_MAX	(1ULL << 50)
-#define CPUS_MAX	4096
-#define PROCESSES_MAX	4194304
 #define CREATE_TIMEOUT	300	/* seconds: a new image is unpacked first */
 
 static void	post(void *);
@@ -224,15 +220,6 @@ on_created(const struct incus_reply *r, void *arg)
 
 /* ---- the request ---- */
 
-static void
-kv(struct jbuf *b, const char *key, uint64_t n)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
-	jb_kstr(b, key, text);
-}
-
 void
 create_config(struct jbuf *b, const struct create *c)
 {
@@ -248,6 +235,8 @@ create_config(struct jbuf *b, const struct create *c)
 	jb_kstr(b, "security.nesting", "false");
 	jb_kstr(b, "security.privileged", "false");
 	jb_kstr(b, "user.agentd.agent_id", c->agent_id);
+	if (c->base != 0)
+		kv(b, "user.agentd.base", c->base);
 	jb_kstr(b, "user.agentd.node", env_node());
 	jb_kstr(b, "user.agentd.request", c->request);
 	jb_kstr(b, "user.agentd.slug", c->slug);
@@ -264,8 +253,8 @@ create_devices(struct jbuf *b, const struct create *c)
 	jb_kstr(b, "type", "disk");
 	jb_kstr(b, "path", "/");
 	jb_kstr(b, "pool", env_pool());
-	if (c->disk > 0 && env_pool_sized())
-		kv(b, "size", c->disk);
+	if (limits_root_size(c->disk, c->base) > 0)
+		kv(b, "size", limits_root_size(c->disk, c->base));
 	jb_end(b);
 	jb_key(b, "agentd-sock");
 	jb_obj(b);
@@ -314,9 +303,23 @@ post(void *arg)
 }
 
 static void
+on_image(const struct incus_reply *r, void *arg)
+{
+	struct create *c = arg;
+
+	if (r->status != 200) {
+		op_fail(&c->op, r, NULL);
+		return;
+	}
+	c->base = limits_image_base(r->meta);
+	create_enter(c);
+}
+
+static void
 on_alias(const struct incus_reply *r, void *arg)
 {
 	struct create *c = arg;
+	char path[CT_PATH_LEN];
 	const char *target;
 
 	if (r->status == 404) {
@@ -335,7 +338,10 @@ on_alias(const struct incus_reply *r, void *arg)
 		return;
 	}
 	strlcpy(c->fingerprint, target, sizeof(c->fingerprint));
-	create_enter(c);
+	snprintf(path, sizeof(path), "/1.0/images/%s?project=%s",
+	    c->fingerprint, env_project());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_image,
+	    c);
 }
 
 static void
@@ -370,17 +376,9 @@ create_bad_field(const struct m_ct_create *m)
 		return "image";
 	if (!valid_sock_dir(m->sock_dir, env_agents_dir(), m->agent_id))
 		return "sock_dir";
-	if (m->memory < MEMORY_MIN || m->memory > MEMORY_MAX)
-		return "memory";
-	if (m->cpus < 1 || m->cpus > CPUS_MAX)
-		return "cpus";
-	if (m->disk > MEMORY_MAX)
-		return "disk";
-	if (m->processes < 1 || m->processes > PROCESSES_MAX)
-		return "processes";
 	if (!sys_is_id(m->request))
 		return "request";
-	return NULL;
+	return limits_bad(m->memory, m->cpus, m->processes, m->disk);
 }
 
 void

@@ -24,6 +24,7 @@ struct create {
 	char		 source[64];
 	char		 snapshot[65];
 	uint64_t	 memory, disk;
+	uint64_t	 base;		/* bytes of the image, unpacked; 0: unknown */
 	uint32_t	 cpus, processes;
 	char		 request[33];	/* the job it is made for */
 	bool		 resume;	/* look first: it may be there */

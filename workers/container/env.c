@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <sys/queue.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static struct {
 	char			 want_pool[64];	/* "": choose one */
 	char			 agents_dir[1024];
 	char			 pool[64];
-	bool			 sized;
+	char			 driver[32];
 	char			 error[INCUS_ERR_MAX + 256];
 	struct waiter_list	 waiters;
 } env = { .waiters = TAILQ_HEAD_INITIALIZER(env.waiters) };
@@ -70,10 +71,16 @@ env_pool(void)
 	return env.pool;
 }
 
+const char *
+env_pool_driver(void)
+{
+	return env.driver;
+}
+
 bool
 env_pool_sized(void)
 {
-	return env.sized;
+	return strcmp(env.driver, "dir") != 0;
 }
 
 const char *
@@ -154,6 +161,8 @@ over(const char *fmt, ...)
 		return;
 	}
 	env.state = fmt == NULL ? ENV_READY : ENV_UNKNOWN;
+	if (fmt == NULL)
+		env_tell_pool();
 	error[0] = '\0';
 	if (fmt != NULL) {
 		va_start(ap, fmt);
@@ -181,7 +190,24 @@ static void
 use_pool(const char *name, const char *driver)
 {
 	strlcpy(env.pool, name, sizeof(env.pool));
-	env.sized = strcmp(driver, "dir") != 0;
+	strlcpy(env.driver, driver, sizeof(env.driver));
+}
+
+/* keeper tells people what the pool costs them. */
+void
+env_tell_pool(void)
+{
+	struct m_ct_pool m;
+
+	if (env.driver[0] == '\0' || env.pool[0] == '\0')
+		return;
+	m.name = env.pool;
+	m.driver = env.driver;
+	m.clones = can_clone(env.driver) || strcmp(env.driver, "lvm") == 0;
+	m.quotas = env_pool_sized();
+	if (peer_send(worker_peer(PROC_KEEPER), MSG_CT_POOL, &m) == -1 &&
+	    errno != ENOTCONN)
+		log_warn("the pool to keeper");
 }
 
 static void

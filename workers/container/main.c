@@ -105,6 +105,14 @@ h_image_verify(struct peer *p, struct msg *m)
 }
 
 static int
+h_limits(struct peer *p, struct msg *m)
+{
+	(void)p;
+	limits_start(m->id, &m->u.ct_limits);
+	return 0;
+}
+
+static int
 h_image_delete(struct peer *p, struct msg *m)
 {
 	(void)p;
@@ -120,7 +128,17 @@ h_image_prune(struct peer *p, struct msg *m)
 	return 0;
 }
 
+static int
+h_usage(struct peer *p, struct msg *m)
+{
+	(void)p;
+	usage_start(m->id, &m->u.ct_ref);
+	return 0;
+}
+
 static const struct msg_handler handlers[] = {
+	{ MSG_CT_LIMITS, h_limits },
+	{ MSG_CT_USAGE, h_usage },
 	{ MSG_CT_CREATE, h_create },
 	{ MSG_CT_ACTION, h_action },
 	{ MSG_CT_ADOPT, h_adopt },
@@ -156,6 +174,13 @@ peer_up(struct peer *p)
 {
 	if (peer_proc(p) == PROC_KEEPER)
 		events_keeper_up();
+}
+
+static void
+peer_up(struct peer *p)
+{
+	if (peer_proc(p) == PROC_KEEPER)
+		env_tell_pool();
 }
 
 /*

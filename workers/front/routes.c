@@ -20,6 +20,7 @@ static const struct route_set *const sets[] = {
 	&routes_provider,
 	&routes_chat,
 	&routes_pool,
+	&routes_limits,
 };
 
 struct route	routes[ROUTES_MAX];

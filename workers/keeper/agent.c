@@ -12,6 +12,7 @@
 
 #include "agent.h"
 #include "keeper.h"
+#include "limits.h"
 #include "log.h"
 
 #define SLUG_TRIES	100	/* NAME-2 to NAME-100 */
@@ -113,6 +114,7 @@ agent_from_row(struct db_stmt *s)
 	(void)strlcpy(a->snapshots, db_text(s, 26), sizeof(a->snapshots));
 	(void)strlcpy(a->image, db_text(s, 27), sizeof(a->image));
 	(void)strlcpy(a->reason, db_text(s, 28), sizeof(a->reason));
+	(void)strlcpy(a->domains, db_text(s, 29), sizeof(a->domains));
 	return a;
 }
 
@@ -193,14 +195,14 @@ agent_add(struct agent *a)
 	(void)db_exec(keeper_db(), "INSERT INTO agent (" AGENT_COLS ") VALUES "
 	    "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
 	    "?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, "
-	    "?27, ?28, ?29)", "sssssssssquqssuuqdddsusuussss", a->id,
+	    "?27, ?28, ?29, ?30)", "sssssssssquqssuuqdddsusuusssss", a->id,
 	    a->owner, a->slug, a->display_name, a->framework, a->model,
 	    a->emoji, a->color, states[a->state], (int64_t)a->memory, a->cpus,
 	    (int64_t)a->disk, a->instance, a->channel_id, a->uid_base,
 	    a->uid_count, (int64_t)a->next_event, a->created_at,
 	    a->started_at, a->last_seen, a->fallbacks, a->processes,
 	    a->network, a->idle, (uint32_t)a->asleep, a->paused_by,
-	    a->snapshots, a->image, a->reason);
+	    a->snapshots, a->image, a->reason, a->domains);
 }
 
 void
@@ -232,13 +234,14 @@ agent_save(const struct agent *a)
 	    "uid_count = ?14, started_at = ?15, last_seen = ?16, "
 	    "fallbacks = ?17, processes = ?18, network = ?19, idle = ?20, "
 	    "asleep = ?21, paused_by = ?22, snapshots = ?23, image = ?24, "
-	    "reason = ?25 WHERE id = ?1", "sssssssquqssuuddsusuussss", a->id,
+	    "reason = ?25, domains = ?26 WHERE id = ?1",
+	    "sssssssquqssuuddsusuusssss", a->id,
 	    a->slug, a->display_name, a->model, a->emoji, a->color,
 	    states[a->state], (int64_t)a->memory, a->cpus, (int64_t)a->disk,
 	    a->instance, a->channel_id, a->uid_base, a->uid_count,
 	    a->started_at, a->last_seen, a->fallbacks, a->processes,
 	    a->network, a->idle, (uint32_t)a->asleep, a->paused_by,
-	    a->snapshots, a->image, a->reason) == 1 ? 0 : -1;
+	    a->snapshots, a->image, a->reason, a->domains) == 1 ? 0 : -1;
 }
 
 void
@@ -265,8 +268,11 @@ agent_json(struct jbuf *jb, const struct agent *a)
 	jb_kint(jb, "queued", a->queued);
 	jb_kint(jb, "memory_limit", (int64_t)a->memory);
 	jb_kint(jb, "cpu_limit", a->cpus);
+	jb_kint(jb, "process_limit", limits_processes(a));
 	jb_kint(jb, "disk_limit", (int64_t)a->disk);
 	jb_kint(jb, "idle", a->idle);
+	disk_json(jb, a);
+	jb_kstr(jb, "network", a->network);
 	jb_kstr(jb, "chat_channel_id",
 	    a->channel_id[0] != '\0' ? a->channel_id : NULL);
 	jb_kstr(jb, "channel_id",

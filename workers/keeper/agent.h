@@ -28,6 +28,16 @@ struct db_stmt;
 struct job;
 struct sub;
 
+/* What an agent's disk holds; see disk.c. */
+struct disk {
+	bool		 known;
+	uint64_t	 used;		/* bytes: own + base */
+	uint64_t	 own, base;
+	uint32_t	 snapshots;
+	unsigned	 state;		/* enum disk_state */
+	double		 checked_at, saved_at;
+};
+
 struct agent {
 	RB_ENTRY(agent)	 by_id, by_slug;
 	char		 id[ID_LEN + 1];
@@ -45,6 +55,7 @@ struct agent {
 	uint32_t	 cpus, processes;	/* processes 0: the framework's */
 	char		 fallbacks[4096];	/* models, one a line */
 	char		 network[16];		/* none, egress, allow */
+	char		 domains[8193];		/* that it may reach, one a line */
 	uint32_t	 idle;		/* seconds until it sleeps; 0: never */
 	bool		 asleep;	/* a message wakes it */
 	char		 paused_by[16];	/* "", user, quota */
@@ -56,6 +67,8 @@ struct agent {
 	double		 created_at, started_at, last_seen;
 	/* in memory only */
 	double		 seen_saved;	/* last_seen as the database has it */
+	struct disk	 dsk;		/* in a table of its own */
+	uint64_t	 mem_used;	/* bytes, when last looked at */
 	uint32_t	 queued;	/* rows in its outbox */
 	uint64_t	 idle_since;	/* sys_now_ms() */
 	struct job	*job;		/* its deploy, NULL: done */

@@ -10,17 +10,12 @@
 #include <string.h>
 
 #include "job.h"
+#include "limits.h"
 #include "log.h"
 #include "worker.h"
 
 #define AGENTS_MAX	1000
 #define MIB		(1024ULL * 1024)
-#define GIB		(1024ULL * MIB)
-#define MEMORY_MIN	(64 * MIB)
-#define MEMORY_MAX	(1024 * GIB)
-#define DISK_MIN	(256 * MIB)
-#define DISK_MAX	(65536 * GIB)
-#define CPUS_MAX	512
 #define MEMORY_DEFAULT	(512 * MIB)
 #define PROCS_DEFAULT	512
 
@@ -61,26 +56,6 @@ answer_known(struct client c, const struct pass *who, const char *key)
 	return found;
 }
 
-static bool
-limits_ok(struct client c, const struct m_agent_deploy *in)
-{
-	if (in->memory != 0 && (in->memory < MEMORY_MIN ||
-	    in->memory > MEMORY_MAX))
-		reply_error(c, 422, "memory_limit: must be %llu MiB to %llu "
-		    "GiB", MEMORY_MIN / MIB, MEMORY_MAX / GIB);
-	else if (in->cpus > CPUS_MAX)
-		reply_error(c, 422, "cpu_limit: must be 1 to %d", CPUS_MAX);
-	else if (in->disk != 0 && (in->disk < DISK_MIN ||
-	    in->disk > DISK_MAX))
-		reply_error(c, 422, "disk_limit: must be %llu MiB to %llu "
-		    "GiB", DISK_MIN / MIB, DISK_MAX / GIB);
-	else if (!agent_color_ok(in->color))
-		reply_error(c, 422, "color: must be like #888888");
-	else
-		return true;
-	return false;
-}
-
 /* It is shown on terminals and in logs. */
 static bool
 is_plain(const char *s)
@@ -111,7 +86,9 @@ may_deploy(struct client c, const struct m_agent_deploy *in,
 	else if (framework_get(in->framework) == NULL)
 		reply_error(c, 400, "framework: there is no %s; there are: %s",
 		    in->framework, framework_names(names, sizeof(names)));
-	else if (!limits_ok(c, in))
+	else if (!agent_color_ok(in->color))
+		reply_error(c, 422, "color: must be like #888888");
+	else if (!limits_ok(c, in->memory, in->cpus, in->processes, in->disk))
 		return false;
 	else if (status != 0)
 		reply_error(c, 409, "name: there are too many agents of that "
@@ -200,6 +177,7 @@ make_agent(const struct m_agent_deploy *in, const struct pass *who,
 		a->cpus = in->cpus;
 	if (in->disk != 0)
 		a->disk = in->disk;
+	a->processes = in->processes;
 	return a;
 }
 

@@ -13,6 +13,7 @@
 #include <event2/event.h>
 
 #include "job.h"
+#include "limits.h"
 #include "log.h"
 #include "worker.h"
 
@@ -120,6 +121,7 @@ accept_job(struct job *j)
 	jb_kstr(&jb, "display_name", j->agent->display_name);
 	jb_kstr(&jb, "agent_id", j->agent_id);
 	jb_kstr(&jb, "status", "deploying");
+	storage_note(&jb);
 	jb_end(&jb);
 	reply_doc(j->asker, 202, &jb);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "limits.h"
 #include "log.h"
 #include "tell.h"
 #include "worker.h"

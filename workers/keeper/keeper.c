@@ -18,6 +18,7 @@
 
 #include "agent.h"
 #include "keeper.h"
+#include "limits.h"
 #include "log.h"
 #include "tell.h"
 #include "worker.h"
@@ -75,6 +76,10 @@ static const struct msg_handler handlers[] = {
 	{ MSG_BRIDGE_SUB, h_bridge_sub },
 	{ MSG_BRIDGE_ACK, h_bridge_ack },
 	{ MSG_BRIDGE_REPLY, h_bridge_reply },
+	{ MSG_AGENT_LIMITS, h_agent_limits },
+	{ MSG_AGENT_DISK, h_agent_disk },
+	{ MSG_DISK_SCAN, h_disk_scan },
+	{ MSG_CT_POOL, h_ct_pool },
 	{ MSG_NONE, NULL },
 };
 
@@ -110,6 +115,7 @@ init(void)
 	auth_init();
 	agent_load();
 	pool_load();
+	disk_load();
 	tracebox_init();
 }
 
@@ -132,6 +138,7 @@ on_conf(const struct worker_conf *conf)
 	(void)conf;
 	frameworks_done();
 	pool_conf();
+	disk_start();
 	if (!kp.started) {
 		kp.started = true;
 		if (event_base_once(worker_base(), -1, EV_TIMEOUT, on_start,

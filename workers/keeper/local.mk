@@ -4,6 +4,8 @@ noinst_LIBRARIES += libkeeper.a
 libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/job.h workers/keeper/jobsm.h workers/keeper/secret.h \
 	workers/keeper/provider.h workers/keeper/tell.h \
+	workers/keeper/limits.h workers/keeper/limits.c \
+	workers/keeper/disk.c workers/keeper/storage.c \
 	workers/keeper/agent.c workers/keeper/audit.c workers/keeper/auth.c \
 	workers/keeper/bridge.c workers/keeper/chat.c \
 	workers/keeper/deploy.c workers/keeper/frameworks.c \

@@ -183,8 +183,19 @@ static const char v_saga[] =
 	"ALTER TABLE job ADD COLUMN due REAL NOT NULL DEFAULT 0;"
 	"ALTER TABLE job ADD COLUMN resumed INTEGER NOT NULL DEFAULT 0;";
 
+static const char v_limits[] =
+	"ALTER TABLE agent ADD COLUMN domains TEXT NOT NULL DEFAULT '';"
+	"CREATE TABLE disk ("
+	" agent_id TEXT PRIMARY KEY REFERENCES agent ON DELETE CASCADE,"
+	" owner_id TEXT NOT NULL,"
+	" own INTEGER NOT NULL,"	/* bytes that only it has */
+	" base INTEGER NOT NULL,"	/* bytes shared with its snapshots */
+	" snapshots INTEGER NOT NULL,"
+	" state TEXT NOT NULL,"		/* ok, warn, hard */
+	" checked_at REAL NOT NULL) STRICT;";
+
 /* A new part of keeper appends a step of its own, named after it. */
-static const char *const steps[] = { v1, v2, v_pool, v_saga };
+static const char *const steps[] = { v1, v2, v_pool, v_saga, v_limits };
 
 const struct db_schema keeper_schema = {
 	.name = "state.db",

@@ -12,6 +12,7 @@
 
 #include "agent.h"
 #include "keeper.h"
+#include "limits.h"
 #include "log.h"
 #include "worker.h"
 
@@ -76,6 +77,7 @@ status_end(struct asked *q)
 	jb_kint(&q->jb, "running", running);
 	jb_kint(&q->jb, "connected", connected);
 	jb_end(&q->jb);
+	storage_json(&q->jb);
 	jb_end(&q->jb);
 	reply_doc(q->client, 200, &q->jb);
 	asked_free(q);
