@@ -357,6 +357,11 @@ check_service(struct doctor *d)
 	if (status == 0)
 		return;
 	status = rest_try(d->ctl, "/api/status", &r);
+	if (status == 200 && jstr(jget(r.doc, "storage"),
+	    "storage_note")[0] != '\0')
+		say(d, R_WARN, "incus storage create NAME btrfs, and name it "
+		    "in the configuration (incus: pool)", "%s",
+		    jstr(jget(r.doc, "storage"), "storage_note"));
 	reply_free(&r);
 	if (status == 403 || status == 401)
 		say(d, R_WARN, "usermod -aG agentd-admin $USER (and log in "

@@ -175,6 +175,8 @@ int	 cmd_agent_rm(struct ctl *, int, char **);
 int	 cmd_agent_start(struct ctl *, int, char **);
 int	 cmd_agent_stop(struct ctl *, int, char **);
 int	 cmd_agent_restart(struct ctl *, int, char **);
+int	 cmd_agent_limits(struct ctl *, int, char **);
+int	 cmd_agent_disk(struct ctl *, int, char **);
 int	 cmd_chat(struct ctl *, int, char **);
 int	 cmd_trace(struct ctl *, int, char **);
 int	 cmd_provider_add(struct ctl *, int, char **);

@@ -34,6 +34,11 @@ static const struct verb verbs[] = {
 	{ "agent", "stop", "AGENT", "stop it", 1, 1, cmd_agent_stop },
 	{ "agent", "restart", "AGENT", "stop and start it",
 	    1, 1, cmd_agent_restart },
+	{ "agent", "limits", "AGENT [--memory SIZE] [--cpus N] "
+	    "[--processes N] [--disk SIZE]", "show its limits, or change "
+	    "them while it runs", 1, -1, cmd_agent_limits },
+	{ "agent", "disk", "AGENT", "what its disk holds now",
+	    1, 1, cmd_agent_disk },
 	{ "chat", NULL, "AGENT [MESSAGE]", "talk to it", 1, 2, cmd_chat },
 	{ "trace", NULL, "AGENT [-f] [--last] [--kind K] [--trace-id T] "
 	    "[--limit N]", "what it did, turn by turn", 1, -1, cmd_trace },

@@ -84,7 +84,8 @@ struct agent {
 	"id, owner_id, slug, display_name, framework, model, emoji, color, " \
 	"status, memory, cpus, disk, instance, channel_id, uid_base, " \
 	"uid_count, next_event, created_at, started_at, last_seen, fallbacks, " \
-	"processes, network, idle, asleep, paused_by, snapshots, image, reason"
+	"processes, network, idle, asleep, paused_by, snapshots, image, reason, " \
+	"domains"
 
 /* A row of AGENT_COLS; freed by the caller if it does not go to agent_add(). */
 struct agent	*agent_from_row(struct db_stmt *);

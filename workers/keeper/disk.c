@@ -25,6 +25,7 @@
 #define WARN		0.875
 #define ASK_MS		90000
 #define SCAN_DEFAULT	300		/* seconds */
+#define SOON		2		/* seconds after container has come */
 #define WAITERS_MAX	16
 
 struct look {
@@ -36,6 +37,7 @@ struct look {
 static struct {
 	struct event	*timer;
 	bool		 running;
+	bool		 check;		/* limits too: container is new */
 	char		 next[SLUG_MAX + 1];	/* whose turn comes after */
 	struct client	 waiters[WAITERS_MAX];
 	struct pass	 who[WAITERS_MAX];
@@ -353,10 +355,14 @@ scan_next(void)
 		    a->state != AGENT_DELETING && a->state != AGENT_FAILED)
 			break;
 	if (a == NULL || !peer_is_up(worker_peer(PROC_CONTAINER))) {
+		if (a == NULL)
+			scan.check = false;
 		scan_end();
 		return;
 	}
 	(void)strlcpy(scan.next, a->slug, sizeof(scan.next));
+	if (scan.check)
+		limits_assert(a);
 	disk_look(a, on_scanned, NULL);
 }
 
@@ -387,6 +393,16 @@ disk_start(void)
 		fatal("timer");
 	if (!scan.running)
 		scan_end();
+}
+
+void
+disk_container_up(void)
+{
+	struct timeval	 tv = { SOON, 0 };
+
+	scan.check = true;
+	if (scan.timer != NULL && !scan.running)
+		(void)evtimer_add(scan.timer, &tv);
 }
 
 int

@@ -185,6 +185,7 @@ on_peer_up(struct peer *p)
 	case PROC_CONTAINER:
 		reconcile_container_up();
 		job_peer_up();
+		disk_container_up();
 		break;
 	default:
 		break;

@@ -43,6 +43,7 @@ enum disk_state disk_judge(uint64_t used, uint64_t quota);
 uint64_t disk_used(struct disk *, uint64_t own, uint32_t snapshots);
 void	 disk_load(void);		/* after agent_load() */
 void	 disk_start(void);		/* the timer, as configured */
+void	 disk_container_up(void);
 /* The member "disk" of an agent's document. */
 void	 disk_json(struct jbuf *, const struct agent *);
 /* Asks for one agent's usage now; the callback may run at once. */
