@@ -263,7 +263,7 @@ test_deploy(void **state)
 		    "cpu_limit" },
 		{ "{\"name\":\"a\",\"framework\":\"pi\","
 		    "\"memory_limit\":\"lots\"}", 422, "memory_limit" },
-		{ "{\"name\":\"a\",\"framework\":\"pi\",\"memory_limit\":1}",
+		{ "{\"name\":\"a\",\"framework\":\"pi\",\"memory_limit\":0}",
 		    422, "memory_limit" },
 		{ "{\"name\":\"a\",\"framework\":\"pi\",\"memory\":1}", 422,
 		    "memory" },

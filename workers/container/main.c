@@ -172,15 +172,10 @@ conf(const struct worker_conf *c)
 static void
 peer_up(struct peer *p)
 {
-	if (peer_proc(p) == PROC_KEEPER)
-		events_keeper_up();
-}
-
-static void
-peer_up(struct peer *p)
-{
-	if (peer_proc(p) == PROC_KEEPER)
-		env_tell_pool();
+	if (peer_proc(p) != PROC_KEEPER)
+		return;
+	events_keeper_up();
+	env_tell_pool();
 }
 
 /*
