@@ -67,11 +67,6 @@ find_channel(struct chat *c, const char *agent)
 			    jstr(r.doc, "status"));
 		else
 			ret = CTL_OK;
-		if (ret == CTL_OK &&
-		    strcmp(jstr(r.doc, "status"), "running") != 0)
-			complain("%s is %s: it will answer once it runs "
-			    "(agentctl agent start %s)", agent,
-			    jstr(r.doc, "status"), agent);
 	}
 	reply_free(&r);
 	return ret;
@@ -96,9 +91,12 @@ post(void *arg)
 	ret = rest_call(c->ctl, "POST", "/api/chat/messages",
 	    jbuf_text(&b, NULL), c->key, &r);
 	jbuf_free(&b);
-	if (ret == 0)
+	if (ret == 0) {
 		(void)strlcpy(c->turn, jstr(r.doc, "id"), sizeof(c->turn));
-	else
+		/* Why it will not be answered at once. */
+		if (jstr(r.doc, "note")[0] != '\0')
+			complain("%s", jstr(r.doc, "note"));
+	} else
 		c->verdict = CTL_FAIL;
 	reply_free(&r);
 	return ret;

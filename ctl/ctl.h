@@ -131,6 +131,11 @@ void	 table_print(const struct ctl *, struct table *);	/* and frees it */
 int	 out_list(struct ctl *, const char *path, const char *const *heads,
 	    void (*row)(struct table *, struct json_object *));
 
+struct jbuf;
+/* A member that is an array of strings. */
+void	 jb_strings(struct jbuf *, const char *key, const char *const *,
+	    size_t n);
+
 /* Members of a document; the default when absent or of another type. */
 const char *jstr(struct json_object *, const char *);		/* "" */
 double	 jnum(struct json_object *, const char *, double);
@@ -162,6 +167,13 @@ int	 fetch(const char *url, const char *sha256, const char *file);
 /* A small file, whole: its length, or -1 and why has been said. */
 int	 fetch_small(const char *url, char *buf, size_t size);
 
+/* ---- cmd_agent.c ---- */
+
+#define AGENT_PATH	256
+/* "/api/agents/NAME" + tail; -1 and a message when it is no name. */
+int	 agent_path(char path[AGENT_PATH], const char *name,
+	    const char *tail);
+
 /* ---- the verbs ---- */
 
 int	 cmd_status(struct ctl *, int, char **);
@@ -177,6 +189,10 @@ int	 cmd_agent_stop(struct ctl *, int, char **);
 int	 cmd_agent_restart(struct ctl *, int, char **);
 int	 cmd_agent_limits(struct ctl *, int, char **);
 int	 cmd_agent_disk(struct ctl *, int, char **);
+int	 cmd_agent_pause(struct ctl *, int, char **);
+int	 cmd_agent_resume(struct ctl *, int, char **);
+int	 cmd_agent_rename(struct ctl *, int, char **);
+int	 cmd_agent_set(struct ctl *, int, char **);
 int	 cmd_chat(struct ctl *, int, char **);
 int	 cmd_trace(struct ctl *, int, char **);
 int	 cmd_provider_add(struct ctl *, int, char **);

@@ -6,6 +6,7 @@
  * Runs in: agentctl.  Talks to: front.
  */
 #include "ctl.h"
+#include "jbuf.h"
 
 int
 out_list(struct ctl *ctl, const char *path, const char *const *heads,
@@ -36,4 +37,17 @@ out_list(struct ctl *ctl, const char *path, const char *const *heads,
 	table_print(ctl, t);
 	reply_free(&r);
 	return CTL_OK;
+}
+
+void
+jb_strings(struct jbuf *b, const char *key, const char *const *text,
+    size_t n)
+{
+	size_t i;
+
+	jb_key(b, key);
+	jb_arr(b);
+	for (i = 0; i < n; i++)
+		jb_str(b, text[i]);
+	jb_end(b);
 }

@@ -23,6 +23,7 @@ static const struct verb verbs[] = {
 	{ "status", NULL, "", "the workers, and what became of them",
 	    0, 0, cmd_status },
 	{ "agent", "deploy", "NAME [--framework F] [--model M] "
+	    "[--fallback M]...\n\t"
 	    "[--memory SIZE] [--cpus N]\n\t[--disk SIZE] [--emoji E] "
 	    "[--wait | --no-wait]", "make an agent and start it",
 	    1, -1, cmd_agent_deploy },
@@ -30,10 +31,22 @@ static const struct verb verbs[] = {
 	{ "agent", "show", "AGENT", "one agent", 1, 1, cmd_agent_show },
 	{ "agent", "rm", "AGENT", "delete it; its trace stays",
 	    1, 1, cmd_agent_rm },
-	{ "agent", "start", "AGENT", "start it", 1, 1, cmd_agent_start },
-	{ "agent", "stop", "AGENT", "stop it", 1, 1, cmd_agent_stop },
-	{ "agent", "restart", "AGENT", "stop and start it",
-	    1, 1, cmd_agent_restart },
+	{ "agent", "start", "AGENT... | --all", "start it",
+	    1, -1, cmd_agent_start },
+	{ "agent", "stop", "AGENT... | --all [--force] [--timeout SECONDS]",
+	    "let it finish, then stop it", 1, -1, cmd_agent_stop },
+	{ "agent", "restart", "AGENT... | --all [--force] "
+	    "[--timeout SECONDS]", "let it finish, then stop and start it",
+	    1, -1, cmd_agent_restart },
+	{ "agent", "pause", "AGENT... | --all [--force] [--timeout SECONDS]",
+	    "let it finish, then freeze it", 1, -1, cmd_agent_pause },
+	{ "agent", "resume", "AGENT... | --all", "let it go on",
+	    1, -1, cmd_agent_resume },
+	{ "agent", "rename", "AGENT NAME", "another name, while it runs",
+	    2, 2, cmd_agent_rename },
+	{ "agent", "set", "AGENT [--model M] [--fallback M]... "
+	    "[--no-fallbacks]\n\t[--emoji E] [--color C]",
+	    "change it while it runs", 2, -1, cmd_agent_set },
 	{ "agent", "limits", "AGENT [--memory SIZE] [--cpus N] "
 	    "[--processes N] [--disk SIZE]", "show its limits, or change "
 	    "them while it runs", 1, -1, cmd_agent_limits },

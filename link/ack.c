@@ -90,8 +90,7 @@ ack_send(struct ack *a)
 	a->due = false;
 	n = snprintf(a->body, sizeof(a->body), "{\"up_to\":%llu}",
 	    (unsigned long long)inbox_acked(a->inbox));
-	(void)snprintf(path, sizeof(path), "/api/openclaw/sessions/%s/ack",
-	    gw_slug(a->gw));
+	gw_path(a->gw, "ack", path, sizeof(path));
 	a->req = gw_post(a->gw, path, a->body, (size_t)n, ack_done, a);
 	if (a->req == NULL)
 		timer_ms(a->again, retry_next(&a->step));

@@ -23,7 +23,9 @@
 #include "inbox.h"
 #include "jscan.h"
 #include "log.h"
+#include "prepare.h"
 #include "sse.h"
+#include "sys.h"
 #include "turn.h"
 #include "util.h"
 
@@ -36,6 +38,7 @@ struct bridge {
 	struct gw *gw;
 	struct inbox *inbox;
 	struct turn *turn;
+	struct prepare *prepare;
 	struct bufferevent *bev;	/* NULL = no stream */
 	struct httpc parser;
 	struct sse sse;
@@ -68,7 +71,10 @@ bridge_new(struct event_base *base, const struct conf *conf, struct gw *gw,
 	b->gw = gw;
 	b->inbox = inbox;
 	b->turn = turn;
-	if ((b->again = evtimer_new(base, bridge_again, b)) == NULL) {
+	b->again = evtimer_new(base, bridge_again, b);
+	b->prepare = prepare_new(base, gw, turn);
+	if (b->again == NULL || b->prepare == NULL) {
+		prepare_free(b->prepare);
 		free(b);
 		return NULL;
 	}
@@ -96,6 +102,7 @@ bridge_free(struct bridge *b)
 	bridge_close(b);
 	gw_on_key(b->gw, NULL, NULL);
 	turn_on_room(b->turn, NULL, NULL);
+	prepare_free(b->prepare);
 	event_free(b->again);
 	free(b);
 }
@@ -324,7 +331,7 @@ static int
 bridge_event(void *arg, const struct sse_event *ev)
 {
 	struct bridge *b = arg;
-	char trace[MSG_ID_LEN + 1];
+	char id[MSG_ID_LEN + 1];
 	const char *errstr, *why;
 	uint64_t event;
 
@@ -344,8 +351,14 @@ bridge_event(void *arg, const struct sse_event *ev)
 		return 0;
 	}
 	if (strcmp(ev->name, "abort") == 0 &&
-	    event_id(ev, "trace_id", trace, sizeof(trace)) == 0)
-		turn_abort(b->turn, trace);
+	    event_id(ev, "trace_id", id, sizeof(id)) == 0)
+		turn_abort(b->turn, id);
+	else if (strcmp(ev->name, "prepare") == 0 &&
+	    event_id(ev, "id", id, sizeof(id)) == 0 &&
+	    sys_is_id(id))
+		prepare_begin(b->prepare, id);
+	else if (strcmp(ev->name, "resume") == 0)
+		prepare_lift(b->prepare);
 	inbox_saw(b->inbox, event);
 	return 0;
 }

@@ -150,10 +150,14 @@ gw_key(const struct gw *gw)
 	return gw->key[0] != '\0' ? gw->key : NULL;
 }
 
-const char *
-gw_slug(const struct gw *gw)
+/* Beside the event stream: a rename of the agent changes nothing. */
+void
+gw_path(const struct gw *gw, const char *what, char *buf, size_t size)
 {
-	return gw->slug;
+	const char *slash = strrchr(gw->events_url, '/');
+
+	(void)snprintf(buf, size, "%.*s/%s", slash == NULL ? 0 :
+	    (int)(slash - gw->events_url), gw->events_url, what);
 }
 
 const char *

@@ -30,7 +30,8 @@ void	 gw_on_key(struct gw *, void (*)(void *), void *);
 
 /* NULL while there is none. Valid until the next turn of the event loop. */
 const char *gw_key(const struct gw *);
-const char *gw_slug(const struct gw *);
+/* "/api/openclaw/sessions/SESSION/what" as the host named the session. */
+void	 gw_path(const struct gw *, const char *what, char *, size_t);
 const char *gw_events_url(const struct gw *);
 
 /* Counts the keys that came; names one without showing it. */

@@ -9,6 +9,7 @@ LINK_MODULES = link/ack.c link/ack.h link/acp_record.c link/acp_record.h \
 	link/forward.h link/gw.c link/gw.h link/inbox.c link/inbox.h \
 	link/jpath.c link/jpath.h link/kind_acp.c link/kind_exec.c \
 	link/kind_http.c link/kind_rpc.c link/outq.c link/outq.h \
+	link/prepare.c link/prepare.h \
 	link/report.c link/report.h link/turn.c link/turn.h link/util.c \
 	link/util.h
 agent_link_SOURCES = link/main.c $(LINK_MODULES)

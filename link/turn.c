@@ -58,6 +58,8 @@ struct turn {
 	bool stopping;
 	void (*on_done)(void *);
 	void *on_done_arg;
+	void (*on_held)(void *);	/* no turn may begin */
+	void *on_held_arg;
 	void (*on_room)(void *);
 	void *on_room_arg;
 	void (*on_ready)(void *);
@@ -163,7 +165,7 @@ turn_wake(struct turn *t)
 {
 	uint64_t seq0;
 
-	if (t->state != T_IDLE || t->stopping ||
+	if (t->state != T_IDLE || t->stopping || t->on_held != NULL ||
 	    (t->msg = inbox_take(t->inbox)) == NULL)
 		return;
 	/* Numbers by the clock: a restarted link must not reuse any. */
@@ -386,8 +388,7 @@ turn_pump(struct turn *t)
 		return;
 	if (outq_head(&t->out, &body, &len) == NULL)
 		return;
-	(void)snprintf(path, sizeof(path),
-	    "/api/openclaw/sessions/%s/reply", gw_slug(t->gw));
+	gw_path(t->gw, "reply", path, sizeof(path));
 	if ((t->req = gw_post(t->gw, path, body, len, reply_done, t)) == NULL)
 		timer_ms(t->again, retry_next(&t->step));
 }
@@ -476,6 +477,24 @@ turn_over(struct turn *t)
 	ack_send(t->ack);
 	if (t->on_room != NULL && inbox_wants_redelivery(t->inbox))
 		t->on_room(t->on_room_arg);
+	if (t->on_held != NULL)
+		t->on_held(t->on_held_arg);
+	turn_wake(t);
+}
+
+void
+turn_hold(struct turn *t, void (*cb)(void *), void *arg)
+{
+	t->on_held = cb;
+	t->on_held_arg = arg;
+	if (t->state == T_IDLE)
+		cb(arg);
+}
+
+void
+turn_release(struct turn *t)
+{
+	t->on_held = NULL;
 	turn_wake(t);
 }
 

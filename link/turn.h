@@ -66,6 +66,13 @@ void	 turn_abort(struct turn *, const char *trace_id);
 void	 turn_shutdown(struct turn *, unsigned int grace_ms,
 	    void (*done)(void *), void *);
 
+/*
+ * No turn begins until turn_release(); the callback comes when the open one
+ * is over, at once if none is.
+ */
+void	 turn_hold(struct turn *, void (*)(void *), void *);
+void	 turn_release(struct turn *);
+
 /* Called when the inbox has room again for what it refused. */
 void	 turn_on_room(struct turn *, void (*)(void *), void *);
 

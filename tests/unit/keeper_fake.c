@@ -43,6 +43,8 @@ static struct {
 	char			 events[65536];
 	bool			 sub_ended;
 	uint64_t		 sub;
+	char			 sub_agent[ID_LEN + 1];
+	char			 prepare[ID_LEN + 1];	/* the last one asked */
 	uint8_t			 pass[192], trace_pass[192];
 	size_t			 pass_len;
 	uint32_t		 auth_status;
@@ -422,6 +424,22 @@ fake_cancel(uint64_t id)
 /* ---- gateway ---- */
 
 static void
+on_prepared(struct msg *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+}
+
+void
+fake_prepared(void)
+{
+	struct m_bridge_prepared	 p = { fk.sub_agent, fk.prepare };
+
+	assert_int_not_equal(peer_request(fk.other[PROC_GATEWAY],
+	    MSG_BRIDGE_PREPARED, &p, 0, on_prepared, NULL), 0);
+}
+
+static void
 on_event(struct msg *m, void *arg)
 {
 	const char	*id;
@@ -431,7 +449,17 @@ on_event(struct msg *m, void *arg)
 		fk.sub_ended = true;
 		return;
 	}
+	/* Each new stream begins with it. */
+	if (strcmp(m->u.result.event, "resume") == 0)
+		return;
 	id = strstr(m->u.result.json, "\"id\":\"");
+	if (strcmp(m->u.result.event, "prepare") == 0) {
+		assert_non_null(id);
+		(void)strlcpy(fk.prepare, id + 6, sizeof(fk.prepare));
+		if (!script.hold_prepare)
+			fake_prepared();
+		return;
+	}
 	(void)strlcat(fk.events, m->u.result.event, sizeof(fk.events));
 	(void)strlcat(fk.events, ":", sizeof(fk.events));
 	if (id != NULL)
@@ -452,6 +480,7 @@ fake_resubscribe(const char *agent_id, uint64_t last_id)
 
 	fk.events[0] = '\0';
 	fk.sub_ended = false;
+	(void)strlcpy(fk.sub_agent, agent_id, sizeof(fk.sub_agent));
 	fk.sub = peer_request(fk.other[PROC_GATEWAY], MSG_BRIDGE_SUB, &s, 0,
 	    on_event, NULL);
 	assert_int_not_equal(fk.sub, 0);

@@ -23,6 +23,7 @@ struct fake_script {
 	uint32_t	trace, provider, secret;
 	bool		hold_create;	/* until fake_release() */
 	bool		hold_policy;
+	bool		hold_prepare;	/* the link does not finish */
 	uint32_t	deploy_timeout;
 	size_t		disk;		/* bytes a file may have, 0: any */
 	const char	*instance;	/* CT_LIST: one row, "" none */
@@ -72,6 +73,8 @@ uint32_t	fake_token(const char *);
 void	fake_subscribe(const char *agent_id);
 void	fake_resubscribe(const char *agent_id, uint64_t last_id);
 void	fake_unsubscribe(void);
+/* As the link: it has finished. */
+void	fake_prepared(void);
 uint32_t	fake_reply(const char *agent_id, const char *kind,
 	    const char *trace_id, uint64_t seq, uint32_t attempt,
 	    const char *content);

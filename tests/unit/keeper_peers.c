@@ -199,7 +199,7 @@ static int
 f_conf(struct peer *p, struct msg *m)
 {
 	static const char *const names[] = { "deploying", "running",
-	    "stopped", "deleting", "failed" };
+	    "stopped", "deleting", "failed", "paused" };
 
 	(void)p;
 	note("conf:%s", names[m->u.agent_conf.state]);

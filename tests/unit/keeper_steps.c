@@ -75,7 +75,7 @@ step_get(const char *slug)
 uint32_t
 step_act(const char *slug, const char *action)
 {
-	struct m_agent_action	 a = { { NULL, 0 }, slug, action };
+	struct m_agent_action	 a = { { NULL, 0 }, slug, action, 0, 0 };
 
 	fake_ask(MSG_AGENT_ACTION, &a, &ans);
 	return ans.status;

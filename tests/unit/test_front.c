@@ -64,7 +64,7 @@ check_field(const struct route *r, const struct field *f)
 		fail_msg("%s: %s is nowhere in %s", r->http.pattern, f->name,
 		    l->name);
 	if (f->type == FT_U32 || f->type == FT_BOOL || f->type == FT_LEVEL ||
-	    f->type == FT_FOLLOW)
+	    f->type == FT_FOLLOW || f->type == FT_GIVEN)
 		want = MK_U32;
 	else if (f->type == FT_U64 || f->type == FT_SIZE)
 		want = MK_U64;
@@ -108,6 +108,7 @@ test_table(void **state)
 		/* A body belongs to these methods only, and is bounded. */
 		assert_int_equal(r->http.max_body > 0,
 		    strcmp(r->http.method, "POST") == 0 ||
+		    strcmp(r->http.method, "PATCH") == 0 ||
 		    strcmp(r->http.method, "PUT") == 0);
 		if (r->own != upload_start)
 			assert_true(r->http.max_body <= 256 * 1024);

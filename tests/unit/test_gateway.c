@@ -48,7 +48,7 @@ test_hello(void **state)
 	assert_non_null(strstr(r, "\"key\":\"" KEY "\""));
 	assert_non_null(strstr(r, "\"agent_id\":\"" AGENT "\""));
 	assert_non_null(strstr(r, "\"slug\":\"ann\""));
-	assert_non_null(strstr(r, SESSION "events"));
+	assert_non_null(strstr(r, "/api/openclaw/sessions/" AGENT "/events"));
 	assert_int_equal(w.mints, 1);
 	assert_int_equal(status_of(ask(HELLO, "{")), 400);
 	assert_int_equal(status_of(ask(HELLO, "{\"link\":1}")), 422);

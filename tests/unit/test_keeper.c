@@ -166,7 +166,7 @@ test_no_link(void **state)
 static void
 test_delete_while_deploying(void **state)
 {
-	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete" };
+	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete", 0, 0 };
 
 	(void)state;
 	script.hold_create = true;
@@ -190,7 +190,7 @@ test_delete_while_deploying(void **state)
 static void
 test_delete_without_container(void **state)
 {
-	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete" };
+	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete", 0, 0 };
 
 	(void)state;
 	fake_down(PROC_CONTAINER);
@@ -320,7 +320,7 @@ test_life(void **state)
 static void
 test_killed_while_deleting(void **state)
 {
-	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete" };
+	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete", 0, 0 };
 
 	(void)state;
 	step_deploy();

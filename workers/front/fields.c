@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <json-c/json.h>
+
 #include "fields.h"
 
 #define NAMES_MAX	32	/* fields of one route */
@@ -79,6 +81,12 @@ read_one(const struct slot *s, const struct source *src)
 	case AT_FIXED:
 		if (s->f->type == FT_FOLLOW) {
 			fields_put_u32(s, src->follow);
+			return (0);
+		}
+		if (s->f->type == FT_GIVEN) {
+			fields_put_u32(s, s->a->doc != NULL &&
+			    json_object_object_get_ex(s->a->doc, s->f->name,
+			    NULL));
 			return (0);
 		}
 		return (set_default(s) == -1 ? 500 : 0);

@@ -44,6 +44,7 @@ enum ftype {
 	FT_SECRET,	/* text that is wiped everywhere; F_STR */
 	FT_U32,		/* integer; F_U32 */
 	FT_BOOL,	/* F_U32 */
+	FT_GIVEN,	/* 1 if the body has this member (AT_FIXED); F_U32 */
 	FT_LEVEL,	/* error, warn, info, debug; F_U32 */
 	FT_FOLLOW,	/* 1 when the client accepts an event stream; F_U32 */
 	FT_U64,		/* integer; F_U64 */

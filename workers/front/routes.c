@@ -16,6 +16,7 @@ static const struct route_set *const sets[] = {
 	&routes_system,
 	&routes_image,
 	&routes_agent,
+	&routes_life,
 	&routes_trace,
 	&routes_provider,
 	&routes_chat,

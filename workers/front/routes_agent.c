@@ -15,6 +15,9 @@ static const struct field deploy[] = {
 	    "id of a framework, see /api/frameworks" },
 	{ "model", AT_BODY, FT_STR, false, 1, 256, O(agent_deploy, model),
 	    NULL, "what the alias default means for this agent" },
+	{ "fallback_models", AT_BODY, FT_LINES, false, 0, 4095,
+	    O(agent_deploy, fallbacks), NULL,
+	    "models that it may use besides" },
 	{ "emoji", AT_BODY, FT_STR, false, 0, 32, O(agent_deploy, emoji),
 	    NULL, "shown beside the name" },
 	{ "color", AT_BODY, FT_STR, false, 0, 16, O(agent_deploy, color),
@@ -32,18 +35,6 @@ static const struct field deploy[] = {
 };
 
 static const struct field agent[] = { SLUG(agent_ref, slug) };
-
-static const struct field start[] = {
-	SLUG(agent_action, slug), ACTION("start"),
-};
-
-static const struct field stop[] = {
-	SLUG(agent_action, slug), ACTION("stop"),
-};
-
-static const struct field restart[] = {
-	SLUG(agent_action, slug), ACTION("restart"),
-};
 
 static const struct field delete[] = {
 	SLUG(agent_action, slug), ACTION("delete"),
@@ -70,15 +61,6 @@ static const struct route rows[] = {
 	    MSG_DEPLOY_STATUS, PROC_KEEPER, ANS_DOC_SSE, T_READ, N(watch),
 	    NULL, NULL, 200, "How far a deploy is",
 	    "status, step, steps, error" },
-	{ { "POST", "/api/agents/{slug}/start", 1 * KIB, 0 }, WHO_USER,
-	    MSG_AGENT_ACTION, PROC_KEEPER, ANS_DOC, T_ACTION, N(start), NULL,
-	    NULL, 200, "Start an agent", "status, name" },
-	{ { "POST", "/api/agents/{slug}/stop", 1 * KIB, 0 }, WHO_USER,
-	    MSG_AGENT_ACTION, PROC_KEEPER, ANS_DOC, T_ACTION, N(stop), NULL,
-	    NULL, 200, "Stop an agent", "status, name" },
-	{ { "POST", "/api/agents/{slug}/restart", 1 * KIB, 0 }, WHO_USER,
-	    MSG_AGENT_ACTION, PROC_KEEPER, ANS_DOC, T_ACTION, N(restart),
-	    NULL, NULL, 200, "Restart an agent", "status, name" },
 };
 
 const struct route_set routes_agent = { N(rows) };

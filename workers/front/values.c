@@ -206,9 +206,10 @@ fields_from_text(const struct slot *s, const char *v)
 	case FT_COST:
 		return (number(s, v));
 	case FT_BOOL:
-		if (strcmp(v, "true") != 0 && strcmp(v, "false") != 0)
+		if (strcmp(v, "true") != 0 && strcmp(v, "false") != 0 &&
+		    strcmp(v, "1") != 0 && strcmp(v, "0") != 0)
 			return (fields_bad(s, "must be true or false"));
-		fields_put_u32(s, v[0] == 't');
+		fields_put_u32(s, v[0] == 't' || v[0] == '1');
 		return (0);
 	case FT_SIZE:
 		return (set_size(s, v));

@@ -23,15 +23,18 @@
 #define ATTEMPTS	3	/* the link runs a turn so often at most */
 
 static void	ack_body(struct greq *, char *, size_t);
+static void	prepared_body(struct greq *, char *, size_t);
 static void	reply_body(struct greq *, char *, size_t);
 static void	reply_chat(struct greq *, struct m_bridge_reply *);
 static void	bridge_answer(struct msg *, void *);
 
-/* The session in the path must be the one of this socket. */
-static bool
-slug_ok(struct greq *g, const char *slug)
+bool
+bridge_session(struct greq *g)
 {
-	if (slug != NULL && strcmp(slug, g->agent->slug) == 0)
+	const char *s = httpd_req_param(g->req, "slug");
+
+	if (s != NULL && (strcmp(s, g->agent->slug) == 0 ||
+	    strcmp(s, g->agent->id) == 0))
 		return true;
 	greq_error(g, 404, "no such session on this socket");
 	return false;
@@ -142,7 +145,7 @@ bridge_bootstrap(struct greq *g)
 void
 bridge_ack(struct greq *g)
 {
-	if (slug_ok(g, httpd_req_param(g->req, "slug")))
+	if (bridge_session(g))
 		greq_collect(g, ack_body);
 }
 
@@ -170,12 +173,41 @@ ack_body(struct greq *g, char *body, size_t len)
 	(void)greq_ask(g, PROC_KEEPER, MSG_BRIDGE_ACK, &q, bridge_answer);
 }
 
+/* ---- prepare ---- */
+
+void
+bridge_prepared(struct greq *g)
+{
+	if (bridge_session(g))
+		greq_collect(g, prepared_body);
+}
+
+static void
+prepared_body(struct greq *g, char *body, size_t len)
+{
+	struct m_bridge_prepared q;
+	struct json_err err;
+	struct json_object *o;
+
+	if ((o = json_parse_strict(body, len, 4, &err)) == NULL) {
+		greq_error(g, 400, "%s", err.msg);
+		return;
+	}
+	q.agent_id = g->agent->id;
+	if (json_get_str(o, "id", true, 1, 64, &q.id, &err) == -1)
+		greq_error(g, 422, "%s", err.msg);
+	else
+		(void)greq_ask(g, PROC_KEEPER, MSG_BRIDGE_PREPARED, &q,
+		    bridge_answer);
+	json_free(o);
+}
+
 /* ---- replies ---- */
 
 void
 bridge_reply(struct greq *g)
 {
-	if (!slug_ok(g, httpd_req_param(g->req, "slug")))
+	if (!bridge_session(g))
 		return;
 	if (!rate_take(&g->agent->replies, GW_REPLIES_S)) {
 		greq_error(g, 429, "more than %d replies a second",
@@ -289,7 +321,7 @@ bridge_answer(struct msg *m, void *arg)
 {
 	struct greq *g = arg;
 	struct jbuf j;
-	bool ack = g->route->fn == bridge_ack;
+	bool ack = g->route->fn != bridge_reply;
 
 	greq_asked(g);
 	if (m == NULL || m->type != MSG_DONE) {

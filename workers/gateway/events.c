@@ -49,12 +49,10 @@ events_get(struct greq *g)
 {
 	struct agent *a = g->agent;
 	struct greq *old = a->events;
-	const char *slug = httpd_req_param(g->req, "slug"), *last, *why;
+	const char *last, *why;
 
-	if (slug == NULL || strcmp(slug, a->slug) != 0) {
-		greq_error(g, 404, "no such session on this socket");
+	if (!bridge_session(g))
 		return;
-	}
 	if (greq_header(g, "Last-Event-ID", &last) == -1) {
 		greq_error(g, 400, "Last-Event-ID is given twice");
 		return;

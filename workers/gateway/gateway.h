@@ -220,6 +220,12 @@ void	 hello_conf(struct agent *);
 void	 models_get(struct greq *);
 void	 bridge_bootstrap(struct greq *);
 void	 bridge_ack(struct greq *);
+void	 bridge_prepared(struct greq *);
+/*
+ * Is this the session of the agent of this socket?  Its slug, or its id,
+ * which stays when it is renamed; false: answered.
+ */
+bool	 bridge_session(struct greq *);
 void	 bridge_reply(struct greq *);
 void	 events_get(struct greq *);
 /* Ends the agent's event stream, if any. */

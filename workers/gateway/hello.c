@@ -146,8 +146,9 @@ hello_minted(struct msg *m, void *arg)
 		greq_error(g, 503, "no key yet: %s", m->u.key_minted.error);
 		return;
 	}
+	/* By its id: a rename must not cut it off. */
 	snprintf(url, sizeof(url), "/api/openclaw/sessions/%s/events",
-	    g->agent->slug);
+	    g->agent->id);
 	jbuf_init(&j, 4096);
 	j.secret = true;
 	jb_obj(&j);

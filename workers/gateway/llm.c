@@ -267,14 +267,6 @@ body_end(struct httpd_req *req, void *arg)
 
 /* ---- the route ---- */
 
-static const char *
-model_asked(const struct llm_call *c)
-{
-	if (strcmp(c->q.name, "default") == 0 && c->agent->model[0] != '\0')
-		return c->agent->model;
-	return c->q.name;
-}
-
 static void
 use_route(struct llm_call *c, const char *id, const char *name,
     const char *model)
@@ -310,7 +302,8 @@ remember_route(struct agent *a, const char *asked,
 static void
 llm_route(struct llm_call *c)
 {
-	struct m_llm_route q = { c->agent->id, model_asked(c) };
+	/* proxy alone knows what "default" means: it changes in one place. */
+	struct m_llm_route q = { c->agent->id, c->q.name };
 	struct greq *g = c->g;
 	struct route *r;
 
@@ -340,7 +333,7 @@ route_answer(struct msg *m, void *arg)
 	}
 	r = &m->u.llm_route_res;
 	if (r->status == 200) {
-		remember_route(c->agent, model_asked(c), r);
+		remember_route(c->agent, c->q.name, r);
 		use_route(c, r->provider_id, r->provider, r->model);
 		return;
 	}

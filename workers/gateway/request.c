@@ -28,6 +28,8 @@ static const struct groute routes[] = {
 	    events_get },
 	{ { "POST", "/api/openclaw/sessions/{slug}/ack", 4096, 0 }, 0,
 	    bridge_ack },
+	{ { "POST", "/api/openclaw/sessions/{slug}/prepared", 4096, 0 }, 0,
+	    bridge_prepared },
 	{ { "POST", "/api/openclaw/sessions/{slug}/reply", GW_REPLY_MAX, 0 },
 	    0, bridge_reply },
 	{ { "POST", "/api/trace", GW_TRACE_MAX + 8192, 0 }, 0, tracein_post },
@@ -147,6 +149,12 @@ greq_head(struct httpd_req *req, void *arg)
 	if (!rate_take(&a->requests, GW_REQUESTS_S)) {
 		greq_error(g, 429, "more than %d requests a second",
 		    GW_REQUESTS_S);
+		return;
+	}
+	if (a->state == AGENT_PAUSED) {
+		/* Not 409: some runtimes would try that again. */
+		greq_error(g, route->flags & GR_OPENAI ? (int)a->refusal :
+		    409, "agent %s is paused: it may call no model", a->slug);
 		return;
 	}
 	if (a->state != AGENT_RUNNING && a->state != AGENT_DEPLOYING &&

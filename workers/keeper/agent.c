@@ -14,6 +14,9 @@
 #include "keeper.h"
 #include "limits.h"
 #include "log.h"
+#include "prepare.h"
+#include "setting.h"
+#include "state.h"
 
 #define SLUG_TRIES	100	/* NAME-2 to NAME-100 */
 
@@ -209,10 +212,19 @@ void
 agent_forget(struct agent *a)
 {
 	bridge_close(a);
+	prepare_forget(a);
 	turn_forget_agent(a);
 	RB_REMOVE(id_tree, &reg.ids, a);
 	RB_REMOVE(slug_tree, &reg.slugs, a);
 	free(a);
+}
+
+void
+agent_rename(struct agent *a, const char *slug)
+{
+	RB_REMOVE(slug_tree, &reg.slugs, a);
+	(void)strlcpy(a->slug, slug, sizeof(a->slug));
+	RB_INSERT(slug_tree, &reg.slugs, a);
 }
 
 void
@@ -247,15 +259,22 @@ agent_save(const struct agent *a)
 void
 agent_json(struct jbuf *jb, const struct agent *a)
 {
+	char	 why[300];
+
 	jb_obj(jb);
 	jb_kstr(jb, "id", a->id);
 	jb_kstr(jb, "name", a->slug);
 	jb_kstr(jb, "display_name", a->display_name);
 	jb_kstr(jb, "framework", a->framework);
 	jb_kstr(jb, "model", a->model[0] != '\0' ? a->model : NULL);
+	setting_fallbacks_json(jb, a);
 	jb_kstr(jb, "color", a->color);
 	jb_kstr(jb, "emoji", a->emoji[0] != '\0' ? a->emoji : NULL);
-	jb_kstr(jb, "status", agent_status(a));
+	jb_kstr(jb, "status", agent_shown(a));
+	jb_kstr(jb, "reason", agent_why(a, why, sizeof(why)));
+	jb_kbool(jb, "paused", a->state == AGENT_PAUSED);
+	jb_kstr(jb, "paused_by", a->paused_by[0] != '\0' ? a->paused_by :
+	    NULL);
 	jb_key(jb, "presence");
 	jb_obj(jb);
 	jb_kbool(jb, "connected", a->sub != NULL);
@@ -349,8 +368,8 @@ agent_slug(const char *name, char out[SLUG_MAX + 1])
 }
 
 /* Words that stand where a slug stands in paths of the API and of traces. */
-static bool
-is_reserved(const char *slug)
+bool
+agent_slug_reserved(const char *slug)
 {
 	static const char *const words[] = { "archived", "bulk",
 	    "containers", "deploy", "import", "_unknown_", "default" };
@@ -372,7 +391,7 @@ agent_free_slug(const char *name, char out[SLUG_MAX + 1])
 	if (agent_slug(name, base) == -1)
 		return 400;
 	(void)strlcpy(out, base, SLUG_MAX + 1);
-	for (n = 2; agent_by_slug(out) != NULL || is_reserved(out); n++) {
+	for (n = 2; agent_by_slug(out) != NULL || agent_slug_reserved(out); n++) {
 		if (n > SLUG_TRIES)
 			return 409;
 		(void)snprintf(tail, sizeof(tail), "-%d", n);

@@ -26,6 +26,7 @@
 struct client;
 struct db_stmt;
 struct job;
+struct prepare;
 struct sub;
 
 /* What an agent's disk holds; see disk.c. */
@@ -58,7 +59,7 @@ struct agent {
 	char		 domains[8193];		/* that it may reach, one a line */
 	uint32_t	 idle;		/* seconds until it sleeps; 0: never */
 	bool		 asleep;	/* a message wakes it */
-	char		 paused_by[16];	/* "", user, quota */
+	char		 paused_by[16];	/* "", "user", "quota" or "user,quota" */
 	char		 snapshots[64];	/* schedule: "daily keep 7", or "" */
 	char		 image[65];	/* fingerprint it was made from */
 	char		 reason[256];	/* why it failed or was paused, or "" */
@@ -74,6 +75,11 @@ struct agent {
 	struct job	*job;		/* its deploy, NULL: done */
 	const char	*doing;		/* the verb that holds its lock, or NULL */
 	struct sub	*sub;		/* its event stream, or NULL */
+	struct prepare	*prepare;	/* it is asked to finish, or NULL */
+	char		 instance_status[16];	/* Incus's word; "": not known */
+	double		 instance_since;	/* when we heard of that */
+	double		 mend_at;	/* not before: see state.c */
+	unsigned	 mend_s;
 };
 
 /*
@@ -122,6 +128,10 @@ int		 agent_slug(const char *name, char out[SLUG_MAX + 1]);
  * NAME-100.  0, 400 (nothing is left of the name) or 409 (all are taken).
  */
 int		 agent_free_slug(const char *name, char out[SLUG_MAX + 1]);
+/* Is it a word of the API's paths? */
+bool		 agent_slug_reserved(const char *);
+/* In memory only; the slug must be free. */
+void		 agent_rename(struct agent *, const char *slug);
 /* A color is "" or #rrggbb. */
 bool		 agent_color_ok(const char *);
 

@@ -17,10 +17,12 @@
 #include "agent.h"
 #include "keeper.h"
 #include "log.h"
+#include "prepare.h"
 #include "worker.h"
 
 #define WINDOW		16		/* open turns sent on a stream */
 #define SEEN_EVERY	10.0		/* seconds: last_seen on disk */
+#define LOOK_MS		1000
 
 struct sub {
 	uint64_t	 id;		/* of gateway's request */
@@ -67,7 +69,11 @@ sub_free(struct agent *a)
 	free(a->sub);
 	a->sub = NULL;
 	presence_lost(a);
+	prepare_lost(a);
 	job_connected(a, false);
+	/* The instance may have ended: look, if no event has said so. */
+	if (a->state == AGENT_RUNNING && a->job == NULL && a->doing == NULL)
+		reconcile_soon(LOOK_MS);
 }
 
 void
@@ -100,6 +106,13 @@ bridge_down(void)
 	for (a = agent_first(); a != NULL; a = agent_next(a))
 		if (a->sub != NULL)
 			sub_free(a);
+}
+
+int
+bridge_event(struct agent *a, const char *event, struct jbuf *jb)
+{
+	return a->sub == NULL ? -1 : reply_send(gateway(), a->sub->id, true,
+	    200, event, 0, jb);
 }
 
 /* ---- delivery ---- */
@@ -167,7 +180,7 @@ bridge_deliver(struct agent *a)
 	unsigned	 i, n;
 
 	if (a->sub == NULL || a->sub->stuck || a->queued == 0 ||
-	    a->state != AGENT_RUNNING)
+	    a->state != AGENT_RUNNING || a->prepare != NULL)
 		return;
 	n = send_waiting(a, fresh);
 	if (n == 0 || db_begin(db) == -1)
@@ -240,7 +253,7 @@ h_bridge_sub(struct peer *p, struct msg *m)
 
 	a = agent_by_id(m->u.bridge_sub.agent_id);
 	if (a == NULL || a->asleep || (a->state != AGENT_RUNNING &&
-	    a->state != AGENT_DEPLOYING)) {
+	    a->state != AGENT_DEPLOYING && a->prepare == NULL)) {
 		jbuf_init(&jb, 256);
 		jb_obj(&jb);
 		jb_kstr(&jb, "error", a == NULL ? "there is no such agent" :
@@ -263,6 +276,7 @@ h_bridge_sub(struct peer *p, struct msg *m)
 	log_debug("agent %s: connected", a->slug);
 	turn_fresh(a, m->u.bridge_sub.last_id);
 	job_connected(a, true);
+	prepare_connected(a);
 	bridge_deliver(a);
 	return 0;
 }

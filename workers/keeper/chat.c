@@ -12,6 +12,7 @@
 #include "agent.h"
 #include "keeper.h"
 #include "log.h"
+#include "state.h"
 #include "sys.h"
 
 #define QUEUED_MAX	1000		/* messages an agent has not answered */
@@ -52,6 +53,7 @@ message_from_row(struct db_stmt *s, struct message *m)
 	m->error = db_text(s, 8);
 	m->created_at = db_double(s, 9);
 	m->edited_at = db_double(s, 10);
+	m->note = NULL;
 }
 
 static void
@@ -82,6 +84,8 @@ message_json(struct jbuf *jb, const struct message *m)
 	jb_obj(jb);
 	jb_end(jb);
 	jb_kstr(jb, "state", m->state);
+	if (m->note != NULL)
+		jb_kstr(jb, "note", m->note);
 	jb_key(jb, "edited_at");
 	if (m->edited_at > 0)
 		jb_double(jb, m->edited_at);
@@ -129,8 +133,8 @@ answer_known(struct client c, const struct pass *who, const char *key)
 }
 
 /* The agent of a channel that this principal may use. */
-static struct agent *
-channel_agent(const struct pass *who, const char *channel_id)
+struct agent *
+chat_channel_agent(const struct pass *who, const char *channel_id)
 {
 	struct agent	*a = NULL;
 	struct db_stmt	*s;
@@ -220,7 +224,7 @@ h_chat_post(struct peer *p, struct msg *m)
 {
 	const struct m_chat_post	*in = &m->u.chat_post;
 	struct client			 c = client_of(m);
-	char				 id[ID_LEN + 1];
+	char				 id[ID_LEN + 1], note[400];
 	struct message			 msg;
 	struct agent			*a;
 	struct pass			 who;
@@ -231,7 +235,7 @@ h_chat_post(struct peer *p, struct msg *m)
 		return 0;
 	if (answer_known(c, &who, in->idempotency_key))
 		return 0;
-	a = channel_agent(&who, in->channel_id);
+	a = chat_channel_agent(&who, in->channel_id);
 	if (!may_post(c, a, in))
 		return 0;
 	sys_id(id);
@@ -248,6 +252,7 @@ h_chat_post(struct peer *p, struct msg *m)
 		reply_db_error(c);
 		return 0;
 	}
+	msg.note = agent_note(a, note, sizeof(note));
 	jbuf_init(&jb, JSON_MAX);
 	message_json(&jb, &msg);
 	reply_doc(c, 201, &jb);

@@ -10,6 +10,7 @@
 #include "agent.h"
 #include "keeper.h"
 #include "log.h"
+#include "state.h"
 #include "sys.h"
 
 static struct agent *
@@ -27,8 +28,6 @@ void
 agent_instance_status(struct agent *a, const char *status, uint32_t uid_base,
     uint32_t uid_count)
 {
-	bool	 runs = strcmp(status, "Running") == 0;
-
 	if (uid_count != 0 && (uid_base != a->uid_base ||
 	    uid_count != a->uid_count)) {
 		a->uid_base = uid_base;
@@ -36,11 +35,13 @@ agent_instance_status(struct agent *a, const char *status, uint32_t uid_base,
 		(void)agent_save(a);
 		keeper_tell_gateway(a);
 	}
+	agent_seen(a, strcmp(status, "Gone") == 0 ? "" : status);
 	/* Whoever is at work on it makes such changes. */
-	if (a->job == NULL && a->doing == NULL &&
-	    runs != (a->state == AGENT_RUNNING)) {
+	if (a->job != NULL || a->doing != NULL)
+		return;
+	if (state_remedy(a) != NULL || a->instance_status[0] == '\0') {
 		log_info("agent %s: its instance is %s", a->slug, status);
-		reconcile_container_up();
+		reconcile_soon(0);
 	}
 }
 

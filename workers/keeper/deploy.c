@@ -105,7 +105,7 @@ may_deploy(struct client c, const struct m_agent_deploy *in,
 }
 
 /* Without the blanks around it. */
-static void
+void
 copy_trimmed(char *dst, const char *src, size_t size)
 {
 	size_t	 n;
@@ -165,6 +165,7 @@ make_agent(const struct m_agent_deploy *in, const struct pass *who,
 	copy_trimmed(a->display_name, in->name, sizeof(a->display_name));
 	(void)strlcpy(a->framework, in->framework, sizeof(a->framework));
 	copy_trimmed(a->model, in->model, sizeof(a->model));
+	(void)strlcpy(a->fallbacks, in->fallbacks, sizeof(a->fallbacks));
 	copy_trimmed(a->emoji, in->emoji, sizeof(a->emoji));
 	(void)strlcpy(a->color, in->color[0] != '\0' ? in->color : "#888888",
 	    sizeof(a->color));

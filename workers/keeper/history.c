@@ -9,6 +9,7 @@
 
 #include "agent.h"
 #include "keeper.h"
+#include "state.h"
 
 #define HISTORY_DEFAULT	50
 #define HISTORY_MAX	200
@@ -131,6 +132,8 @@ h_chat_history(struct peer *p, struct msg *m)
 	const struct m_chat_history	*in = &m->u.chat_history;
 	struct client			 c = client_of(m);
 	uint32_t			 limit = in->limit;
+	char				 note[400];
+	struct agent			*a;
 	struct db_stmt			*s;
 	struct message			 msg;
 	struct pass			 who;
@@ -152,9 +155,12 @@ h_chat_history(struct peer *p, struct msg *m)
 	    "WHERE channel_id = ?1 AND seq >= ?3 AND (?2 <= 0 OR "
 	    "created_at < ?2) ORDER BY seq LIMIT ?4", "sdqu", in->channel_id,
 	    in->before, first_seq(in->channel_id, in->before, limit), limit);
+	a = chat_channel_agent(&who, in->channel_id);
 	jbuf_init(&jb, JSON_MAX);
 	while (s != NULL && (rc = db_step(s)) == 1) {
 		message_from_row(s, &msg);
+		if (a != NULL && strcmp(msg.state, "queued") == 0)
+			msg.note = agent_note(a, note, sizeof(note));
 		jbuf_reset(&jb);
 		message_json(&jb, &msg);
 		if (reply_row(c, "", 0, &jb) == -1)

@@ -11,6 +11,7 @@
 #include "job.h"
 #include "limits.h"
 #include "log.h"
+#include "state.h"
 #include "tell.h"
 #include "worker.h"
 
@@ -90,6 +91,7 @@ job_on_created(struct msg *m, void *arg)
 	} else if (d->status >= 300) {
 		job_fail(j, JE_CREATE_FAILED, d->status, "%s", d->error);
 	} else {
+		agent_seen(j->agent, "Running");
 		j->agent->uid_base = d->uid_base;
 		j->agent->uid_count = d->uid_count;
 		job_event(j, JE_CREATED);

@@ -20,6 +20,7 @@
 #include "keeper.h"
 #include "limits.h"
 #include "log.h"
+#include "prepare.h"
 #include "tell.h"
 #include "worker.h"
 
@@ -57,6 +58,8 @@ static const struct msg_handler handlers[] = {
 	{ MSG_AGENT_LIST, h_agent_list },
 	{ MSG_AGENT_GET, h_agent_get },
 	{ MSG_AGENT_ACTION, h_agent_action },
+	{ MSG_AGENT_BULK, h_agent_bulk },
+	{ MSG_AGENT_SET, h_agent_set },
 	{ MSG_DEPLOY_STATUS, h_deploy_status },
 	{ MSG_IMAGE_PUT, h_image_put },
 	{ MSG_IMAGE_LIST, h_image_list },
@@ -75,6 +78,7 @@ static const struct msg_handler handlers[] = {
 	{ MSG_AGENT_IDLE, h_agent_idle },
 	{ MSG_BRIDGE_SUB, h_bridge_sub },
 	{ MSG_BRIDGE_ACK, h_bridge_ack },
+	{ MSG_BRIDGE_PREPARED, h_bridge_prepared },
 	{ MSG_BRIDGE_REPLY, h_bridge_reply },
 	{ MSG_AGENT_LIMITS, h_agent_limits },
 	{ MSG_AGENT_DISK, h_agent_disk },

@@ -151,11 +151,15 @@ int	h_chat_history(struct peer *, struct msg *);
 void	chat_channel_add(const struct agent *);
 void	chat_channel_delete(const char *channel_id);
 
+/* The agent of a channel that this principal may use, or NULL. */
+struct agent	*chat_channel_agent(const struct pass *, const char *id);
+
 struct message {
 	uint64_t	 seq;
 	const char	*id, *channel_id, *author_id, *author_type, *content;
 	const char	*state, *trace_id, *error;
 	double		 created_at, edited_at;
+	const char	*note;		/* why it waits; NULL: nothing to say */
 };
 
 #define MESSAGE_COLS \
@@ -184,6 +188,8 @@ void	watch_drained(void);
 
 int	h_bridge_sub(struct peer *, struct msg *);
 int	h_bridge_ack(struct peer *, struct msg *);
+/* An event that is no message; -1 if no link listens. */
+int	bridge_event(struct agent *, const char *event, struct jbuf *);
 /* Sends what the agent has not had yet. */
 void	bridge_deliver(struct agent *);
 /* The agent may not listen any more. */
@@ -219,6 +225,9 @@ bool	job_unfollow(struct client);
 void	job_unfollow_all(void);
 void	job_resume(void);		/* at start: what was cut goes on */
 void	job_peer_up(void);		/* proxy or container is back */
+
+/* Without the blanks around it; cut if it does not fit (deploy.c). */
+void	copy_trimmed(char *dst, const char *src, size_t size);
 
 /* A deploy is under way. */
 bool		 job_any(void);
@@ -275,8 +284,12 @@ void	teardown_kick(void);		/* a peer is back */
 /* ---- lifecycle.c, reconcile.c ---- */
 
 int	h_agent_action(struct peer *, struct msg *);
-void	lifecycle_resume(void);
+int	h_agent_bulk(struct peer *, struct msg *);	/* bulk.c */
+int	h_agent_set(struct peer *, struct msg *);	/* setting.c */
+void	lifecycle_start(void);	/* ends deletes that were cut */
 void	reconcile_start(void);
+/* The instances are listed again within that time. */
+void	reconcile_soon(unsigned ms);
 void	reconcile_container_up(void);
 
 /* ---- ctevent.c ---- */

@@ -1,12 +1,12 @@
 /*
- * Start, stop, restart and delete of an agent.
+ * What people ask to be done to an agent; and its delete.
  *
  * SPDX-License-Identifier: ISC
  *
- * Runs in: keeper.  Talks to: front, container, supervisor, gateway.
+ * Runs in: keeper.  Talks to: front, gateway.
  *
- * What should be is stored first; then the outside is made to agree.  If that
- * is cut, reconcile.c does it at the next start.
+ * A delete is stored first; then the outside is cleared.  If that is cut, the
+ * next start ends it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,28 +17,13 @@
 #include "agent.h"
 #include "keeper.h"
 #include "log.h"
+#include "verb.h"
 #include "worker.h"
 
 #define ANSWER_S	60		/* then the client hears 504 */
-#define STOP_S		10		/* for a stop in peace */
-#define ASK_MS		20000
-#define ACTION_MS	180000		/* container has shorter ones itself */
-
-enum verb { V_START, V_STOP, V_RESTART, V_DELETE, VERBS };
-
-static const struct {
-	const char	*name;
-	const char	*done;		/* the answer's status */
-} verbs[VERBS] = {
-	[V_START] = { "start", "running" },
-	[V_STOP] = { "stop", "stopped" },
-	[V_RESTART] = { "restart", "running" },
-	[V_DELETE] = { "delete", "deleted" },
-};
 
 struct op {
 	struct agent	*agent;
-	enum verb	 verb;
 	struct client	 client;
 	struct event	*timer;
 };
@@ -61,13 +46,13 @@ on_late(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	reply_error(op->client, 504, "agent %s: the %s goes on, it took over "
-	    "%d seconds", op->agent->slug, verbs[op->verb].name, ANSWER_S);
+	reply_error(op->client, 504, "agent %s: the delete goes on, it took "
+	    "over %d seconds", op->agent->slug, ANSWER_S);
 	op->client.id = 0;
 }
 
 static struct op *
-op_new(struct agent *a, enum verb verb, struct client c)
+op_new(struct agent *a, struct client c)
 {
 	struct timeval	 tv = { ANSWER_S, 0 };
 	struct op	*op;
@@ -76,7 +61,6 @@ op_new(struct agent *a, enum verb verb, struct client c)
 	    (op->timer = evtimer_new(worker_base(), on_late, op)) == NULL)
 		fatal("operation");
 	op->agent = a;
-	op->verb = verb;
 	op->client = c;
 	if (c.id != 0)
 		(void)evtimer_add(op->timer, &tv);
@@ -91,7 +75,7 @@ op_good(struct op *op, const char *slug)
 	jbuf_init(&jb, 1024);
 	jb_obj(&jb);
 	jb_kbool(&jb, "success", true);
-	jb_kstr(&jb, "status", verbs[op->verb].done);
+	jb_kstr(&jb, "status", "deleted");
 	jb_kstr(&jb, "name", slug);
 	jb_end(&jb);
 	reply_doc(op->client, 200, &jb);
@@ -101,115 +85,11 @@ op_good(struct op *op, const char *slug)
 static void
 op_bad(struct op *op, uint32_t status, const char *error)
 {
-	log_warnx("agent %s: %s: %s", op->agent->slug, verbs[op->verb].name,
-	    error);
-	reply_error(op->client, status < 400 || status > 599 ? 502 : status,
-	    "agent %s: %s: %s", op->agent->slug, verbs[op->verb].name, error);
+	log_warnx("agent %s: delete: %s", op->agent->slug, error);
+	reply_error(op->client, status, "agent %s: delete: %s",
+	    op->agent->slug, error);
 	op_free(op);
 }
-
-/* State, audit (who may be NULL: it is ours) and trace in one transaction. */
-static int
-store_state(struct agent *a, enum agent_state state, const char *event,
-    const struct pass *who, const char *error)
-{
-	enum agent_state	 old = a->state;
-
-	if (db_begin(keeper_db()) == -1)
-		return -1;
-	a->state = state;
-	(void)agent_save(a);
-	if (who != NULL)
-		audit_add(who, "AGENT_ACTION", a->slug, 200, event);
-	tracebox_lifecycle(a->id, event, "", error);
-	if (db_commit(keeper_db()) == -1) {
-		a->state = old;
-		return -1;
-	}
-	tracebox_kick();
-	return 0;
-}
-
-/* ---- start, stop, restart ---- */
-
-static void
-on_acted(struct msg *m, void *arg)
-{
-	struct op	*op = arg;
-	struct agent	*a = op->agent;
-	const char	*error = "the container worker does not answer";
-	uint32_t	 status = 503;
-
-	if (m != NULL && m->type == MSG_CT_DONE) {
-		status = m->u.ct_done.status;
-		error = m->u.ct_done.error;
-		if (status == 404)
-			error = "its instance is not there any more";
-	}
-	if (status >= 300) {
-		/* Without an answer reconcile.c ends it. */
-		if (m != NULL && op->verb != V_STOP && store_state(a, AGENT_FAILED,
-		    "start_failed", NULL, error) == 0)
-			keeper_tell_gateway(a);
-		op_bad(op, status == 404 ? 409 : status, error);
-		return;
-	}
-	if (op->verb != V_STOP && m->u.ct_done.uid_count != 0) {
-		a->uid_base = m->u.ct_done.uid_base;
-		a->uid_count = m->u.ct_done.uid_count;
-		(void)agent_save(a);
-		keeper_tell_gateway(a);
-	}
-	op_good(op, a->slug);
-}
-
-static void
-act(struct op *op)
-{
-	struct m_ct_action	 m;
-
-	m.agent_id = op->agent->id;
-	m.instance = op->agent->instance;
-	m.verb = verbs[op->verb].name;
-	m.timeout = op->verb == V_START ? 0 : STOP_S;
-	if (peer_request_hold(worker_peer(PROC_CONTAINER), MSG_CT_ACTION, &m,
-	    -1, ACTION_MS, on_acted, op) == 0)
-		on_acted(NULL, op);
-}
-
-static void
-on_socket(struct msg *m, void *arg)
-{
-	struct op	*op = arg;
-
-	if (m == NULL || m->u.done.status >= 300) {
-		op_bad(op, 502, m != NULL ? m->u.done.error :
-		    "the supervisor does not answer");
-		return;
-	}
-	act(op);
-}
-
-static void
-begin_start(struct op *op)
-{
-	struct m_agent_id	 m = { op->agent->id };
-
-	keeper_tell_gateway(op->agent);
-	if (peer_request(worker_super(), MSG_AGENT_LISTEN, &m, ASK_MS,
-	    on_socket, op) == 0)
-		on_socket(NULL, op);
-}
-
-static void
-begin_stop(struct op *op)
-{
-	keeper_tell_gateway(op->agent);
-	bridge_close(op->agent);
-	act(op);
-}
-
-/* ---- delete ---- */
 
 static void
 on_removed(void *arg)
@@ -248,67 +128,60 @@ begin_delete(struct op *op)
 }
 
 void
-lifecycle_resume(void)
+lifecycle_start(void)
 {
 	struct client	 nobody = { 0, 0 };
 	struct agent	*a;
 
 	for (a = agent_first(); a != NULL; a = agent_next(a))
 		if (a->state == AGENT_DELETING && a->job == NULL &&
-		    agent_lock(a, verbs[V_DELETE].name, nobody))
-			begin_delete(op_new(a, V_DELETE, nobody));
+		    agent_lock(a, "delete", nobody))
+			begin_delete(op_new(a, nobody));
 }
 
 /* ---- the request ---- */
 
-static enum verb
-verb_by_name(const char *name)
-{
-	int	 v;
-
-	for (v = 0; v < VERBS; v++)
-		if (strcmp(verbs[v].name, name) == 0)
-			break;
-	return (enum verb)v;
-}
-
 static void
-begin(struct agent *a, enum verb verb, struct client c,
-    const struct pass *who)
+delete(struct agent *a, struct client c, const struct pass *who)
 {
-	static const enum agent_state want[VERBS] = {
-		[V_START] = AGENT_RUNNING,
-		[V_STOP] = AGENT_STOPPED,
-		[V_RESTART] = AGENT_RUNNING,
-		[V_DELETE] = AGENT_DELETING,
-	};
-	struct op	*op;
-
-	if (!agent_lock(a, verbs[verb].name, c))
+	if (a->job != NULL) {
+		audit_add(who, "AGENT_ACTION", a->slug, 200, "delete");
+		job_cancel(a, c);
 		return;
-	if (verb == V_START || verb == V_RESTART)
-		a->started_at = sys_time();
-	a->asleep = false;
-	if (store_state(a, want[verb], verbs[verb].name, who, "") == -1) {
+	}
+	if (!agent_lock(a, "delete", c))
+		return;
+	if (verb_store(a, AGENT_DELETING, "delete", who, "") == -1) {
 		agent_unlock(a);
 		reply_db_error(c);
 		return;
 	}
-	op = op_new(a, verb, c);
-	if (verb == V_STOP)
-		begin_stop(op);
-	else if (verb == V_DELETE)
-		begin_delete(op);
-	else
-		begin_start(op);
+	begin_delete(op_new(a, c));
+}
+
+static void
+on_verb(const struct verb_end *e, void *arg)
+{
+	struct client	*c = arg;
+	struct jbuf	 jb;
+
+	if (e->status >= 300) {
+		reply_error(*c, e->status, "%s", e->error);
+	} else {
+		jbuf_init(&jb, 4096);
+		verb_json(&jb, e);
+		reply_doc(*c, 200, &jb);
+	}
+	free(c);
 }
 
 int
 h_agent_action(struct peer *p, struct msg *m)
 {
 	const struct m_agent_action	*in = &m->u.agent_action;
-	struct client			 c = client_of(m);
+	struct client			 c = client_of(m), *keep;
 	enum verb			 verb = verb_by_name(in->action);
+	struct verb_how			 how;
 	struct agent			*a;
 	struct pass			 who;
 
@@ -317,15 +190,18 @@ h_agent_action(struct peer *p, struct msg *m)
 		return 0;
 	if ((a = agent_visible(&who, in->slug)) == NULL) {
 		reply_error(c, 404, "there is no agent %s", in->slug);
+	} else if (strcmp(in->action, "delete") == 0) {
+		delete(a, c, &who);
 	} else if (verb == VERBS) {
 		reply_error(c, 400, "there is no action %s", in->action);
-	} else if (a->job != NULL && verb == V_DELETE) {
-		audit_add(&who, "AGENT_ACTION", a->slug, 200, "delete");
-		job_cancel(a, c);
-	} else if (a->state == AGENT_DELETING && verb != V_DELETE) {
-		reply_error(c, 409, "agent %s is being deleted", a->slug);
 	} else {
-		begin(a, verb, c, &who);
+		if ((keep = malloc(sizeof(*keep))) == NULL)
+			fatal("operation");
+		*keep = c;
+		memset(&how, 0, sizeof(how));
+		how.force = in->force != 0;
+		how.timeout = in->timeout;
+		verb_begin(a, verb, &how, &who, on_verb, keep);
 	}
 	return 0;
 }

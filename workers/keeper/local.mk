@@ -6,6 +6,13 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/provider.h workers/keeper/tell.h \
 	workers/keeper/limits.h workers/keeper/limits.c \
 	workers/keeper/disk.c workers/keeper/storage.c \
+	workers/keeper/prepare.h workers/keeper/setting.h \
+	workers/keeper/state.h \
+	workers/keeper/verb.h workers/keeper/want.h \
+	workers/keeper/bulk.c workers/keeper/prepare.c \
+	workers/keeper/setting.c workers/keeper/state.c \
+	workers/keeper/verb.c workers/keeper/verbjson.c \
+	workers/keeper/want.c \
 	workers/keeper/agent.c workers/keeper/audit.c workers/keeper/auth.c \
 	workers/keeper/bridge.c workers/keeper/chat.c \
 	workers/keeper/deploy.c workers/keeper/frameworks.c \

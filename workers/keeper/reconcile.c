@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,10 @@
 #include "agent.h"
 #include "keeper.h"
 #include "log.h"
+#include "state.h"
 #include "tell.h"
+#include "verb.h"
+#include "want.h"
 #include "worker.h"
 
 #define LIST_MS		60000
@@ -28,12 +32,13 @@
 #define STOP_S		10
 #define ROWS_MAX	4096
 #define RETRY_MS	5000
+#define EVERY_MS	60000		/* whatever events say */
 
 struct row {
 	TAILQ_ENTRY(row) entry;
 	char		 agent_id[ID_LEN + 1];
 	char		 instance[INSTANCE_MAX + 1];
-	bool		 running;
+	char		 status[33];
 	uint32_t	 uid_base, uid_count;
 };
 
@@ -44,6 +49,7 @@ static struct {
 	double		 asked_at;
 	bool		 started;	/* the first look is due or done */
 	struct event	*retry;
+	uint64_t	 retry_at;
 } rc = { .rows = TAILQ_HEAD_INITIALIZER(rc.rows) };
 
 static void
@@ -78,7 +84,11 @@ on_acted(struct msg *m, void *arg)
 		if (m->u.ct_done.status >= 300)
 			log_warnx("agent %s: %s", a->slug,
 			    m->u.ct_done.error);
-		else if (m->u.ct_done.uid_count != 0) {
+		else
+			agent_seen(a, a->state == AGENT_RUNNING ? "Running" :
+			    a->state == AGENT_PAUSED ? "Frozen" : "Stopped");
+		if (m->u.ct_done.status < 300 &&
+		    m->u.ct_done.uid_count != 0) {
 			a->uid_base = m->u.ct_done.uid_base;
 			a->uid_count = m->u.ct_done.uid_count;
 			(void)agent_save(a);
@@ -92,7 +102,7 @@ static void
 act(const struct agent *a, const char *verb)
 {
 	struct m_ct_action	 m;
-	char			*id;
+	char			*id, why[128];
 
 	if ((id = strdup(a->id)) == NULL)
 		fatal("reconcile");
@@ -101,6 +111,10 @@ act(const struct agent *a, const char *verb)
 	m.verb = verb;
 	m.timeout = STOP_S;
 	log_info("agent %s: %s, to be as it should", a->slug, verb);
+	(void)snprintf(why, sizeof(why), "its container was found %s: %s",
+	    a->instance_status, verb);
+	want_trace(a, "reconciled", why);
+	tracebox_kick();
 	if (peer_request(worker_peer(PROC_CONTAINER), MSG_CT_ACTION, &m,
 	    ACTION_MS, on_acted, id) == 0)
 		free(id);
@@ -110,20 +124,23 @@ static void
 check_agent(struct agent *a)
 {
 	struct row	*r = row_of(a);
+	const char	*remedy;
 
 	/* Whoever is at work on it knows better. */
 	if (a->job != NULL || a->doing != NULL || a->state == AGENT_DELETING)
 		return;
 	if (r == NULL) {
 		/* Younger than the list, or the list was cut. */
+		if (rc.n < ROWS_MAX && a->created_at < rc.asked_at)
+			agent_seen(a, "");
 		if (a->state != AGENT_RUNNING || rc.n == ROWS_MAX ||
 		    a->created_at >= rc.asked_at)
 			return;
 		log_warnx("agent %s: its instance %s is gone", a->slug,
 		    a->instance);
-		a->state = AGENT_FAILED;
-		(void)agent_save(a);
-		keeper_tell_gateway(a);
+		if (verb_store(a, AGENT_FAILED, "instance_gone", NULL,
+		    "its container is gone") == 0)
+			keeper_tell_gateway(a);
 		return;
 	}
 	if (r->uid_count != 0 && (r->uid_base != a->uid_base ||
@@ -133,13 +150,9 @@ check_agent(struct agent *a)
 		(void)agent_save(a);
 		keeper_tell_gateway(a);
 	}
-	if (a->state == AGENT_RUNNING && a->asleep) {
-		if (r->running)
-			act(a, idle_verb());
-	} else if (a->state == AGENT_RUNNING && !r->running)
-		act(a, "start");
-	else if (a->state != AGENT_RUNNING && r->running)
-		act(a, "stop");
+	agent_seen(a, r->status);
+	if ((remedy = state_remedy(a)) != NULL && state_may_mend(a))
+		act(a, remedy);
 }
 
 static void
@@ -188,7 +201,7 @@ add_row(const struct m_ct_row *in)
 		fatal("reconcile");
 	(void)strlcpy(r->agent_id, in->agent_id, sizeof(r->agent_id));
 	(void)strlcpy(r->instance, in->instance, sizeof(r->instance));
-	r->running = strcmp(in->status, "Running") == 0;
+	(void)strlcpy(r->status, in->status, sizeof(r->status));
 	pool_seen(in->agent_id, strcmp(in->status, "Frozen") == 0);
 	r->uid_base = in->uid_base;
 	r->uid_count = in->uid_count;
@@ -196,12 +209,23 @@ add_row(const struct m_ct_row *in)
 	rc.n++;
 }
 
+void
+reconcile_soon(unsigned ms)
+{
+	struct timeval	 tv = { ms / 1000, ms % 1000 * 1000 };
+	uint64_t	 at = sys_now_ms() + ms;
+
+	if (rc.retry == NULL || (evtimer_pending(rc.retry, NULL) &&
+	    rc.retry_at <= at))
+		return;
+	rc.retry_at = at;
+	(void)evtimer_add(rc.retry, &tv);
+}
+
 static void
 retry_later(void)
 {
-	struct timeval	 tv = { RETRY_MS / 1000, 0 };
-
-	(void)evtimer_add(rc.retry, &tv);
+	reconcile_soon(RETRY_MS);
 }
 
 static void
@@ -224,6 +248,7 @@ on_list(struct msg *m, void *arg)
 		retry_later();
 	} else {
 		compare();
+		reconcile_soon(EVERY_MS);
 	}
 	forget_rows();
 }
@@ -258,7 +283,7 @@ reconcile_start(void)
 	rc.started = true;
 	tell_sockets();
 	job_resume();
-	lifecycle_resume();
+	lifecycle_start();
 	pool_start();
 	idle_start();
 	if (peer_is_up(worker_peer(PROC_CONTAINER)))

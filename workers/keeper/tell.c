@@ -9,6 +9,7 @@
  * keeper owns this state; it is told again to each of them that comes up.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent.h"
@@ -38,7 +39,8 @@ keeper_tell_gateway(const struct agent *a)
 	m.slug = a->slug;
 	m.framework = a->framework;
 	m.model = a->model;
-	m.state = a->state;
+	/* Until it has finished it goes on. */
+	m.state = a->prepare != NULL ? AGENT_RUNNING : a->state;
 	m.uid_base = a->uid_base;
 	m.uid_count = a->uid_count;
 	m.max_calls_per_turn = max_calls(f);
@@ -53,13 +55,19 @@ uint64_t
 tell_policy(const struct agent *a, int timeout_ms, peer_reply_fn fn,
     void *arg)
 {
+	char			 models[sizeof(a->model) +
+				    sizeof(a->fallbacks)];
 	struct m_agent_policy	 m;
 
+	/* Without a model of its own it may use any. */
+	(void)snprintf(models, sizeof(models), "%s%s%s", a->model,
+	    a->model[0] != '\0' && a->fallbacks[0] != '\0' ? "\n" : "",
+	    a->model[0] != '\0' ? a->fallbacks : "");
 	m.agent_id = a->id;
 	m.slug = a->slug;
 	m.owner = a->owner;
 	m.model = a->model;
-	m.models = a->model;
+	m.models = models;
 	m.max_calls_per_turn = max_calls(framework_get(a->framework));
 	return peer_request(worker_peer(PROC_PROXY), MSG_AGENT_POLICY, &m,
 	    timeout_ms, fn, arg);
@@ -102,7 +110,7 @@ tell_sockets(void)
 	struct agent		*a;
 
 	for (a = agent_first(); a != NULL; a = agent_next(a)) {
-		if (a->state != AGENT_RUNNING)
+		if (a->state != AGENT_RUNNING && a->state != AGENT_PAUSED)
 			continue;
 		m.agent_id = a->id;
 		if (peer_request(worker_super(), MSG_AGENT_LISTEN, &m, ASK_MS,
