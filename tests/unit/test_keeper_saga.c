@@ -151,7 +151,7 @@ test_cut_too_long(void **state)
 static void
 test_cut_at_rollback(void **state)
 {
-	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete" };
+	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete", 0, 0 };
 
 	(void)state;
 	script.destroy = 500;
@@ -232,7 +232,7 @@ test_container_dies(void **state)
 static void
 test_container_dies_and_delete(void **state)
 {
-	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete" };
+	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete", 0, 0 };
 
 	(void)state;
 	script.hold_create = true;
@@ -255,7 +255,7 @@ test_container_dies_and_delete(void **state)
 static void
 test_delete_and_container_dies(void **state)
 {
-	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete" };
+	struct m_agent_action	 a = { { NULL, 0 }, "alpha", "delete", 0, 0 };
 
 	(void)state;
 	script.hold_create = true;

@@ -299,8 +299,8 @@ verb_begin(struct agent *a, enum verb v, const struct verb_how *how,
 	}
 	ran = a->state == AGENT_RUNNING && !a->asleep;
 	work = want_change(a, v, how, by);
-	if ((work || !want_same(a, &b)) && want_commit(a, &b, verbs[v].name, who, how->reason != NULL ?
-	    how->reason : "") == -1) {
+	if ((work || !want_same(a, &b)) && want_commit(a, &b, verbs[v].name,
+	    who, how->reason != NULL ? how->reason : "") == -1) {
 		at_once(a, v, 507, "the state database cannot be written: see "
 		    "the log of keeper", fn, arg);
 		return;
