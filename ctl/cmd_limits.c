@@ -17,19 +17,6 @@
 #include "ctl.h"
 #include "jbuf.h"
 
-#define PATH_LEN	256
-
-static int
-agent_path(char *path, const char *name, const char *tail)
-{
-	if (!path_segment_ok(name)) {
-		complain("'%s' is not the name of an agent", name);
-		return -1;
-	}
-	(void)snprintf(path, PATH_LEN, "/api/agents/%s%s", name, tail);
-	return 0;
-}
-
 static void
 print_disk(struct json_object *d)
 {
@@ -105,7 +92,7 @@ int
 cmd_agent_limits(struct ctl *ctl, int argc, char **argv)
 {
 	const char *name = NULL;
-	char path[PATH_LEN];
+	char path[AGENT_PATH];
 	struct reply r;
 	struct jbuf b;
 	int n, ret;
@@ -133,7 +120,7 @@ cmd_agent_limits(struct ctl *ctl, int argc, char **argv)
 int
 cmd_agent_disk(struct ctl *ctl, int argc, char **argv)
 {
-	char path[PATH_LEN];
+	char path[AGENT_PATH];
 	struct reply r;
 	int ret;
 
