@@ -30,6 +30,7 @@
 struct asked {
 	struct client	 client;
 	struct jbuf	 jb;
+	uint32_t	 good;		/* the status of success */
 	bool		 heavy;		/* reads a whole image */
 };
 
@@ -43,6 +44,7 @@ asked_new(struct client c, bool heavy)
 	if ((q = calloc(1, sizeof(*q))) == NULL)
 		fatal("request");
 	q->client = c;
+	q->good = 200;
 	q->heavy = heavy;
 	nheavy += heavy;
 	jbuf_init(&q->jb, 16384);
@@ -202,7 +204,7 @@ on_done(struct msg *m, void *arg)
 		reply_error(q->client, m->u.ct_done.status, "%s",
 		    m->u.ct_done.error);
 	else
-		reply_doc(q->client, 200, &q->jb);
+		reply_doc(q->client, q->good, &q->jb);
 	asked_free(q);
 	/* A warm instance is thrown away with the image that it is of. */
 	pool_images_changed();
@@ -245,6 +247,7 @@ h_image_put(struct peer *p, struct msg *m)
 		return 0;
 	audit_add(&who, "IMAGE_PUT", in->alias, 201, out.trust);
 	q = asked_new(c, true);
+	q->good = 201;
 	put_status(&q->jb, "imported", in->alias);
 	out.size = in->size;
 	id = peer_request_hold(worker_peer(PROC_CONTAINER),
