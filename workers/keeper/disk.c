@@ -18,6 +18,7 @@
 
 #include "limits.h"
 #include "log.h"
+#include "verb.h"
 #include "worker.h"
 
 #define MIB		(1024ULL * 1024)
@@ -219,14 +220,33 @@ update(struct agent *a, const struct m_ct_usage *u)
 	a->dsk = old;
 }
 
+/* Hard pauses, and what is no longer hard goes on. */
+static void
+enforce(struct agent *a)
+{
+	char	 text[160];
+
+	if (a->dsk.state == DISK_HARD && !agent_paused_by(a, "quota")) {
+		(void)snprintf(text, sizeof(text), "its disk is full: %llu of "
+		    "%llu MiB; raise the quota: agentctl agent limits %s "
+		    "--disk SIZE", (unsigned long long)(a->dsk.used / MIB),
+		    (unsigned long long)(a->disk / MIB), a->slug);
+		(void)lifecycle_pause(a, "quota", text);
+	} else if (a->dsk.state != DISK_HARD && agent_paused_by(a, "quota")) {
+		(void)lifecycle_resume(a, "quota");
+	}
+}
+
 static void
 on_used(struct msg *m, void *arg)
 {
 	struct look	*l = arg;
 	struct agent	*a = agent_by_id(l->agent_id);
 
-	if (m != NULL && m->type == MSG_CT_USED && a != NULL)
+	if (m != NULL && m->type == MSG_CT_USED && a != NULL) {
 		update(a, &m->u.ct_usage);
+		enforce(a);
+	}
 	if (m != NULL && m->more)
 		return;
 	l->fn(a, l->arg);
