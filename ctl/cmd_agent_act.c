@@ -1,5 +1,5 @@
 /*
- * agentctl agent: rm, start, stop, restart, pause, resume.
+ * agentctl agent: start, stop, restart, pause, resume.
  *
  * SPDX-License-Identifier: ISC
  *
@@ -213,23 +213,4 @@ int
 cmd_agent_resume(struct ctl *ctl, int argc, char **argv)
 {
 	return act(ctl, argc, argv, "resume", false);
-}
-
-int
-cmd_agent_rm(struct ctl *ctl, int argc, char **argv)
-{
-	char path[AGENT_PATH];
-	struct reply r;
-	int ret;
-
-	(void)argc;
-	if (agent_path(path, argv[0], "") == -1)
-		return CTL_USAGE;
-	ret = rest_call(ctl, "DELETE", path, NULL, NULL, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
-		print_one(r.doc);
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
 }

@@ -220,31 +220,38 @@ int
 cmd_agent_deploy(struct ctl *ctl, int argc, char **argv)
 {
 	struct wish w = { .framework = "pi", .wait = true };
-	struct deploy d = { .ctl = ctl, .verdict = -1 };
 	const char *name = NULL;
-	char slug[64];
 	struct reply r;
 	int ret;
 
 	if ((ret = parse_wish(argc, argv, &w, &name)) != CTL_OK)
 		return ret;
-	if (post_deploy(ctl, &w, name, &r) == -1) {
-		reply_free(&r);
-		return CTL_FAIL;
-	}
-	(void)strlcpy(slug, jstr(r.doc, "name"), sizeof(slug));
+	if (post_deploy(ctl, &w, name, &r) == -1)
+		ret = CTL_FAIL;
+	else
+		ret = deploy_follow(ctl, &r, w.wait);
+	reply_free(&r);
+	return ret;
+}
+
+int
+deploy_follow(struct ctl *ctl, const struct reply *r, bool wait)
+{
+	struct deploy d = { .ctl = ctl, .verdict = -1 };
+	char slug[64];
+	int ret;
+
+	(void)strlcpy(slug, jstr(r->doc, "name"), sizeof(slug));
 	if (!path_segment_ok(slug)) {
 		complain("agentd's answer names no agent");
-		reply_free(&r);
 		return CTL_FAIL;
 	}
 	if (!ctl->json)
 		(void)printf("deploying %s\n", slug);
-	else if (!w.wait)
-		out_json(&r);
+	else if (!wait)
+		out_json(r);
 	(void)fflush(stdout);
-	reply_free(&r);
-	if (!w.wait)
+	if (!wait)
 		return CTL_OK;
 	follow(&d, slug);
 	ret = verdict(&d, slug);

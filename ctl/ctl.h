@@ -174,6 +174,11 @@ int	 fetch_small(const char *url, char *buf, size_t size);
 int	 agent_path(char path[AGENT_PATH], const char *name,
 	    const char *tail);
 
+/* ---- cmd_agent_deploy.c ---- */
+
+/* Shows a deploy, from its 202 to its end if wait is set.  An exit status. */
+int	 deploy_follow(struct ctl *, const struct reply *, bool wait);
+
 /* ---- the verbs ---- */
 
 int	 cmd_status(struct ctl *, int, char **);
@@ -184,6 +189,17 @@ int	 cmd_agent_deploy(struct ctl *, int, char **);
 int	 cmd_agent_list(struct ctl *, int, char **);
 int	 cmd_agent_show(struct ctl *, int, char **);
 int	 cmd_agent_rm(struct ctl *, int, char **);
+int	 cmd_agent_archive(struct ctl *, int, char **);
+int	 cmd_agent_fork(struct ctl *, int, char **);
+int	 cmd_archive_list(struct ctl *, int, char **);
+int	 cmd_archive_show(struct ctl *, int, char **);
+int	 cmd_archive_restore(struct ctl *, int, char **);
+int	 cmd_archive_purge(struct ctl *, int, char **);
+int	 cmd_snapshot_list(struct ctl *, int, char **);
+int	 cmd_snapshot_make(struct ctl *, int, char **);
+int	 cmd_snapshot_restore(struct ctl *, int, char **);
+int	 cmd_snapshot_rm(struct ctl *, int, char **);
+int	 cmd_snapshot_schedule(struct ctl *, int, char **);
 int	 cmd_agent_start(struct ctl *, int, char **);
 int	 cmd_agent_stop(struct ctl *, int, char **);
 int	 cmd_agent_restart(struct ctl *, int, char **);

@@ -259,6 +259,11 @@ class Agent:
         return r.json["events"]
 
     def remove(self):
+        """For good: nothing of it is left but its trace."""
+        return self.daemon.call("DELETE",
+                                f"/api/agents/{self.slug}?purge=1")
+
+    def archive(self):
         return self.daemon.call("DELETE", f"/api/agents/{self.slug}")
 
 

@@ -99,7 +99,7 @@ def test_make_list_delete(one, project):  # noqa: F811
     assert rows[0]["f"]["created_at"] > 1.6e9
     assert rows[0]["f"]["stateful"] == 0
     assert status(snap(one, "delete", "a.1"))[0] == 200
-    assert status(snap(one, "delete", "a.1"))[0] == 200
+    assert status(snap(one, "delete", "a.1"))[0] == 208
     assert names(one) == ["b"]
     assert status(snap(one, "make", "x", agent=OTHER))[0] == 409
     assert status(snap(one, "make", "x", inst="agentd-none"))[0] == 404

@@ -5,8 +5,8 @@
  *
  * Runs in: container.  Talks to: keeper, Incus.
  *
- * Each verb says what should be: a snapshot that is there already is not made
- * again (208 instead of 200), one that is gone is not deleted.
+ * Each verb says what should be: a snapshot that is there is not made again,
+ * one that is gone is not deleted; the answer is then 208 instead of 200.
  *
  * Incus brings keys and devices of the snapshot back as well: limits,
  * network, labels of another day.  So what the instance had is put in place
@@ -62,8 +62,10 @@ on_end(const struct incus_reply *r, void *arg)
 {
 	struct snap *s = arg;
 
-	if (r->status == 200 || (s->verb == V_DELETE && r->status == 404))
+	if (r->status == 200)
 		op_done(&s->op, 200, NULL, "%s", "");
+	else if (s->verb == V_DELETE && r->status == 404)
+		op_done(&s->op, 208, NULL, "%s", "");
 	else
 		op_fail(&s->op, r, NULL);
 }

@@ -17,6 +17,7 @@ static const struct route_set *const sets[] = {
 	&routes_image,
 	&routes_agent,
 	&routes_life,
+	&routes_archive,
 	&routes_trace,
 	&routes_provider,
 	&routes_chat,

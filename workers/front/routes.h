@@ -44,6 +44,7 @@ struct route_set {
 
 extern const struct route_set	routes_system, routes_agent, routes_trace,
 				routes_provider, routes_chat, routes_pool,
-				routes_image, routes_limits, routes_life;
+				routes_image, routes_limits, routes_life,
+				routes_archive;
 
 #endif /* ROUTES_H */

@@ -36,10 +36,6 @@ static const struct field deploy[] = {
 
 static const struct field agent[] = { SLUG(agent_ref, slug) };
 
-static const struct field delete[] = {
-	SLUG(agent_action, slug), ACTION("delete"),
-};
-
 static const struct field watch[] = {
 	SLUG(agent_watch, slug), FOLLOW(agent_watch),
 };
@@ -54,9 +50,6 @@ static const struct route rows[] = {
 	{ { "GET", "/api/agents/{slug}", 0, 0 }, WHO_USER, MSG_AGENT_GET,
 	    PROC_KEEPER, ANS_DOC, T_READ, N(agent), NULL, NULL, 200,
 	    "One agent", "the agent" },
-	{ { "DELETE", "/api/agents/{slug}", 0, 0 }, WHO_USER,
-	    MSG_AGENT_ACTION, PROC_KEEPER, ANS_DOC, T_ACTION, N(delete), NULL,
-	    NULL, 200, "Delete an agent; its trace stays", "status, name" },
 	{ { "GET", "/api/agents/{slug}/deploy-status", 0, 0 }, WHO_USER,
 	    MSG_DEPLOY_STATUS, PROC_KEEPER, ANS_DOC_SSE, T_READ, N(watch),
 	    NULL, NULL, 200, "How far a deploy is",

@@ -92,6 +92,7 @@ struct agent {
 	"uid_count, next_event, created_at, started_at, last_seen, fallbacks, " \
 	"processes, network, idle, asleep, paused_by, snapshots, image, reason, " \
 	"domains"
+#define AGENT_NCOLS	30
 
 /* A row of AGENT_COLS; freed by the caller if it does not go to agent_add(). */
 struct agent	*agent_from_row(struct db_stmt *);

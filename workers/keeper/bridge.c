@@ -18,6 +18,7 @@
 #include "keeper.h"
 #include "log.h"
 #include "prepare.h"
+#include "saga.h"
 #include "worker.h"
 
 #define WINDOW		16		/* open turns sent on a stream */
@@ -277,6 +278,7 @@ h_bridge_sub(struct peer *p, struct msg *m)
 	turn_fresh(a, m->u.bridge_sub.last_id);
 	job_connected(a, true);
 	prepare_connected(a);
+	saga_link(a);
 	bridge_deliver(a);
 	return 0;
 }

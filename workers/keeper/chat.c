@@ -13,6 +13,7 @@
 #include "keeper.h"
 #include "log.h"
 #include "state.h"
+#include "saga.h"
 #include "sys.h"
 
 #define QUEUED_MAX	1000		/* messages an agent has not answered */
@@ -197,17 +198,36 @@ store(struct agent *a, const struct pass *who, struct message *m,
 	return 0;
 }
 
+/* A channel without an agent is one of the archive. */
+static void
+no_agent(struct client c, const struct pass *who, const char *channel_id)
+{
+	struct db_stmt	*s;
+
+	s = db_query(keeper_db(), "SELECT archived_slug FROM channel WHERE "
+	    "id = ?1 AND archived_at <> '' AND (?2 = 1 OR owner_id = ?3)",
+	    "sis", channel_id, who->role == ROLE_ADMIN, who->principal);
+	if (s != NULL && db_step(s) == 1)
+		reply_error(c, 409, "agent %s is archived: restore it first",
+		    db_text(s, 0));
+	else
+		reply_error(c, 404, "there is no channel %s", channel_id);
+	db_end(s);
+}
+
 static bool
-may_post(struct client c, const struct agent *a,
+may_post(struct client c, const struct pass *who, const struct agent *a,
     const struct m_chat_post *in)
 {
 	if (a == NULL)
-		reply_error(c, 404, "there is no channel %s", in->channel_id);
+		no_agent(c, who, in->channel_id);
 	else if (in->content[0] == '\0')
 		reply_error(c, 422, "content: must not be empty");
 	else if (a->state == AGENT_DELETING || a->state == AGENT_DEPLOYING)
 		reply_error(c, 409, "agent %s is %s", a->slug,
 		    agent_status(a));
+	else if (a->doing != NULL && strcmp(a->doing, saga_archive.name) == 0)
+		reply_error(c, 409, "agent %s is being archived", a->slug);
 	else if (a->queued >= QUEUED_MAX)
 		reply_error(c, 429, "agent %s has %u messages to answer: "
 		    "no more are taken", a->slug, a->queued);
@@ -236,7 +256,7 @@ h_chat_post(struct peer *p, struct msg *m)
 	if (answer_known(c, &who, in->idempotency_key))
 		return 0;
 	a = chat_channel_agent(&who, in->channel_id);
-	if (!may_post(c, a, in))
+	if (!may_post(c, &who, a, in))
 		return 0;
 	sys_id(id);
 	memset(&msg, 0, sizeof(msg));

@@ -20,8 +20,8 @@
 #define PROCS_DEFAULT	512
 
 /* The same key again is the same job. */
-static bool
-answer_known(struct client c, const struct pass *who, const char *key)
+bool
+deploy_known(struct client c, const struct pass *who, const char *key)
 {
 	const struct job *j;
 	struct db_stmt	*s;
@@ -66,15 +66,32 @@ is_plain(const char *s)
 	return true;
 }
 
+bool
+deploy_room(struct client c, const char *name)
+{
+	uint32_t	 total, running, connected;
+
+	agent_counts(&total, &running, &connected);
+	if (!is_plain(name))
+		reply_error(c, 422, "name: has a control character");
+	else if (total >= AGENTS_MAX)
+		reply_error(c, 429, "there are %u agents: no more are made",
+		    total);
+	else if (tracebox_full())
+		reply_error(c, 503, "trace does not take records at this "
+		    "time: try again");
+	else
+		return true;
+	return false;
+}
+
 static bool
 may_deploy(struct client c, const struct m_agent_deploy *in,
     char slug[SLUG_MAX + 1])
 {
-	uint32_t	 total, running, connected;
 	char		 names[512];
 	int		 status;
 
-	agent_counts(&total, &running, &connected);
 	if (!is_plain(in->name) || !is_plain(in->model) ||
 	    !is_plain(in->emoji))
 		reply_error(c, 422, "%s: has a control character",
@@ -93,14 +110,8 @@ may_deploy(struct client c, const struct m_agent_deploy *in,
 	else if (status != 0)
 		reply_error(c, 409, "name: there are too many agents of that "
 		    "name, the last is %s", slug);
-	else if (total >= AGENTS_MAX)
-		reply_error(c, 429, "there are %u agents: no more are made",
-		    total);
-	else if (tracebox_full())
-		reply_error(c, 503, "trace does not take records at this "
-		    "time: try again");
 	else
-		return true;
+		return deploy_room(c, in->name);
 	return false;
 }
 
@@ -244,7 +255,7 @@ h_agent_deploy(struct peer *p, struct msg *m)
 
 	(void)p;
 	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1 ||
-	    answer_known(c, &who, in->idempotency_key) ||
+	    deploy_known(c, &who, in->idempotency_key) ||
 	    !may_deploy(c, in, slug))
 		return 0;
 	a = make_agent(in, &who, slug);

@@ -47,6 +47,12 @@ channel_json(struct jbuf *jb, struct db_stmt *s)
 	members(jb, db_text(s, 0));
 	jb_key(jb, "settings");
 	jb_obj(jb);
+	if (db_text(s, 6)[0] != '\0') {
+		jb_kbool(jb, "archived", true);
+		jb_kstr(jb, "archived_at", db_text(s, 6));
+		jb_kstr(jb, "archived_agent_id", db_text(s, 8));
+		jb_kstr(jb, "archived_agent_slug", db_text(s, 7));
+	}
 	jb_end(jb);
 	jb_kstr(jb, "created_by", db_text(s, 3));
 	jb_key(jb, "created_at");
@@ -73,7 +79,8 @@ h_chat_channels(struct peer *p, struct msg *m)
 	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
 		return 0;
 	s = db_query(keeper_db(), "SELECT id, name, type, owner_id, "
-	    "created_at, last_message_at FROM channel WHERE " VISIBLE
+	    "created_at, last_message_at, archived_at, archived_slug, "
+	    "agent_id FROM channel WHERE " VISIBLE
 	    " AND (?3 = '' OR EXISTS (SELECT 1 FROM channel_member WHERE "
 	    "channel_id = channel.id AND member = ?3)) "
 	    "ORDER BY created_at, id LIMIT ?4", "issi",

@@ -102,6 +102,11 @@ double		 job_due(void);
 void		 deploy_begin(struct client, const struct pass *,
 		    struct agent *, enum job_source, const char *ref,
 		    const char *idem_key);
+/* The same key again: the answer is that of the first request. */
+bool		 deploy_known(struct client, const struct pass *,
+		    const char *idem_key);
+/* May there be one more agent, of that display name?  Else it is refused. */
+bool		 deploy_room(struct client, const char *name);
 /* A new one with its id, instance name, owner and times; fatal without memory. */
 struct agent	*deploy_agent(const struct pass *, const char *slug);
 

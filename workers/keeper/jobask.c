@@ -12,6 +12,7 @@
 #include "limits.h"
 #include "log.h"
 #include "state.h"
+#include "snapshot.h"
 #include "tell.h"
 #include "worker.h"
 
@@ -135,12 +136,19 @@ job_ask_create(struct job *j)
 		    "the catalog any more", j->agent->framework);
 		return;
 	}
+	if (j->source == JOB_COPY && !fork_has_source(j)) {
+		job_fail(j, JE_CREATE_FAILED, 409, "the agent that it is a "
+		    "copy of is not there any more");
+		return;
+	}
 	switch (j->source) {
 	case JOB_POOL:
 		job_ask_pool(j);
 		break;
-	case JOB_IMAGE:
 	case JOB_COPY:
+		fork_ask_create(j);
+		break;
+	case JOB_IMAGE:
 	case JOB_BACKUP:
 		ask_image(j);
 		break;

@@ -17,10 +17,13 @@
 #include <sodium.h>
 
 #include "agent.h"
+#include "archive.h"
 #include "keeper.h"
 #include "limits.h"
 #include "log.h"
 #include "prepare.h"
+#include "saga.h"
+#include "snapshot.h"
 #include "tell.h"
 #include "worker.h"
 
@@ -60,6 +63,13 @@ static const struct msg_handler handlers[] = {
 	{ MSG_AGENT_ACTION, h_agent_action },
 	{ MSG_AGENT_BULK, h_agent_bulk },
 	{ MSG_AGENT_SET, h_agent_set },
+	{ MSG_AGENT_REMOVE, h_agent_remove },
+	{ MSG_AGENT_FORK, h_agent_fork },
+	{ MSG_ARCHIVE_LIST, h_archive_list },
+	{ MSG_ARCHIVE_ACTION, h_archive_action },
+	{ MSG_SNAP_LIST, h_snap_list },
+	{ MSG_SNAP_ACTION, h_snap_action },
+	{ MSG_SNAP_SCHEDULE, h_snap_schedule },
 	{ MSG_DEPLOY_STATUS, h_deploy_status },
 	{ MSG_IMAGE_PUT, h_image_put },
 	{ MSG_IMAGE_LIST, h_image_list },
@@ -131,6 +141,7 @@ on_start(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	reconcile_start();
+	schedule_start();
 }
 
 static void
@@ -182,6 +193,7 @@ on_peer_up(struct peer *p)
 		tell_policies();
 		job_peer_up();
 		teardown_kick();
+		saga_kick();
 		break;
 	case PROC_UPSTREAM:
 		provider_upstream_up();
@@ -190,6 +202,7 @@ on_peer_up(struct peer *p)
 		reconcile_container_up();
 		job_peer_up();
 		disk_container_up();
+		saga_kick();
 		break;
 	default:
 		break;

@@ -13,6 +13,13 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/setting.c workers/keeper/state.c \
 	workers/keeper/verb.c workers/keeper/verbjson.c \
 	workers/keeper/want.c \
+	workers/keeper/archive.h workers/keeper/saga.h \
+	workers/keeper/snapshot.h workers/keeper/archfile.c \
+	workers/keeper/archive.c workers/keeper/archrow.c \
+	workers/keeper/fork.c workers/keeper/purge.c \
+	workers/keeper/restore.c workers/keeper/saga.c \
+	workers/keeper/sagalive.c workers/keeper/schedule.c \
+	workers/keeper/snapshot.c \
 	workers/keeper/agent.c workers/keeper/audit.c workers/keeper/auth.c \
 	workers/keeper/bridge.c workers/keeper/chat.c \
 	workers/keeper/deploy.c workers/keeper/frameworks.c \

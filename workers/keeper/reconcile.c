@@ -19,9 +19,11 @@
 #include <event2/event.h>
 
 #include "agent.h"
+#include "archive.h"
 #include "keeper.h"
 #include "log.h"
 #include "state.h"
+#include "saga.h"
 #include "tell.h"
 #include "verb.h"
 #include "want.h"
@@ -169,7 +171,7 @@ check_orphan(const struct row *r)
 	char	*name;
 
 	if (agent_by_id(r->agent_id) != NULL || teardown_runs(r->agent_id) ||
-	    pool_knows(r->agent_id))
+	    pool_knows(r->agent_id) || archive_knows(r->agent_id))
 		return;
 	if ((name = strdup(r->instance)) == NULL)
 		fatal("reconcile");
@@ -283,6 +285,7 @@ reconcile_start(void)
 	rc.started = true;
 	tell_sockets();
 	job_resume();
+	saga_resume();
 	lifecycle_start();
 	pool_start();
 	idle_start();

@@ -194,8 +194,69 @@ static const char v_limits[] =
 	" state TEXT NOT NULL,"		/* ok, warn, hard */
 	" checked_at REAL NOT NULL) STRICT;";
 
+static const char v_archive[] =
+	/* All columns of agent, and when and what of it was kept. */
+	"CREATE TABLE archive ("
+	" id TEXT PRIMARY KEY,"
+	" owner_id TEXT NOT NULL,"
+	" slug TEXT NOT NULL,"		/* not unique: the name is free */
+	" display_name TEXT NOT NULL,"
+	" framework TEXT NOT NULL,"
+	" model TEXT NOT NULL,"
+	" emoji TEXT NOT NULL,"
+	" color TEXT NOT NULL,"
+	" status TEXT NOT NULL,"
+	" memory INTEGER NOT NULL,"
+	" cpus INTEGER NOT NULL,"
+	" disk INTEGER NOT NULL,"
+	" instance TEXT NOT NULL,"
+	" channel_id TEXT NOT NULL,"
+	" uid_base INTEGER NOT NULL,"
+	" uid_count INTEGER NOT NULL,"
+	" next_event INTEGER NOT NULL,"
+	" created_at REAL NOT NULL,"
+	" started_at REAL NOT NULL,"
+	" last_seen REAL NOT NULL,"
+	" fallbacks TEXT NOT NULL,"
+	" processes INTEGER NOT NULL,"
+	" network TEXT NOT NULL,"
+	" idle INTEGER NOT NULL,"
+	" asleep INTEGER NOT NULL,"
+	" paused_by TEXT NOT NULL,"
+	" snapshots TEXT NOT NULL,"
+	" image TEXT NOT NULL,"
+	" reason TEXT NOT NULL,"
+	" domains TEXT NOT NULL,"
+	" archived_at TEXT NOT NULL,"	/* YYYYMMDDTHHMMSS */
+	" archived_ts REAL NOT NULL,"
+	" snapshot TEXT NOT NULL) STRICT;"	/* '': a tombstone */
+	"ALTER TABLE channel ADD COLUMN archived_at TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE channel ADD COLUMN archived_slug TEXT NOT NULL DEFAULT '';"
+	/* Work in steps that is under way: see saga.h. */
+	"CREATE TABLE saga ("
+	" id TEXT PRIMARY KEY,"
+	" owner_id TEXT NOT NULL,"
+	" agent_id TEXT NOT NULL,"
+	" kind TEXT NOT NULL,"
+	" step TEXT NOT NULL,"
+	" direction TEXT NOT NULL,"	/* forth, back */
+	" status INTEGER NOT NULL,"	/* why it goes back */
+	" error TEXT NOT NULL,"
+	" arg0 TEXT NOT NULL,"
+	" arg1 TEXT NOT NULL,"
+	" arg2 TEXT NOT NULL,"
+	" arg3 TEXT NOT NULL,"
+	" created_at REAL NOT NULL,"
+	" updated_at REAL NOT NULL) STRICT;"
+	/* When the schedule made its last one. */
+	"CREATE TABLE snapshot_made ("
+	" agent_id TEXT PRIMARY KEY REFERENCES agent ON DELETE CASCADE,"
+	" owner_id TEXT NOT NULL,"
+	" at REAL NOT NULL) STRICT, WITHOUT ROWID;";
+
 /* A new part of keeper appends a step of its own, named after it. */
-static const char *const steps[] = { v1, v2, v_pool, v_saga, v_limits };
+static const char *const steps[] = { v1, v2, v_pool, v_saga, v_limits,
+	v_archive };
 
 const struct db_schema keeper_schema = {
 	.name = "state.db",

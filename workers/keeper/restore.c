@@ -1,0 +1,483 @@
+/*
+ * Out of the archive: an agent that answers again, or nothing of it at all.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.  Talks to: front, container, proxy, supervisor, gateway.
+ *
+ * A restored agent has the rights that it had, less what is not there any
+ * more: a model that no provider serves is dropped.  Its key is a new one,
+ * which its link gets by saying hello.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive.h"
+#include "log.h"
+#include "saga.h"
+#include "tell.h"
+#include "worker.h"
+
+#define READY_S		60		/* if the framework says nothing */
+
+/* arg[0] is the slug in the archive */
+#define STAMP(s)	((s)->arg[1])
+#define MODEL(s)	((s)->arg[2])	/* of those that are left */
+#define FALLBACKS(s)	((s)->arg[3])
+
+static void
+snapshot_name(const struct saga *s, char out[SNAP_MAX + 1])
+{
+	(void)snprintf(out, SNAP_MAX + 1, SNAP_ARCHIVE "%.*s", STAMP_LEN,
+	    STAMP(s));
+}
+
+/* What the archive says, from before the row moves. */
+static bool
+get(struct saga *s, struct archived *r)
+{
+	if (archive_get(s->agent_id, r) == 0)
+		return true;
+	saga_fail(s, 404, "it is not in the archive");
+	return false;
+}
+
+/* For undos: what the instance needs is in both rows. */
+static void
+instance_of(const struct saga *s, char out[INSTANCE_MAX + 1])
+{
+	struct archived	 r;
+
+	out[0] = '\0';
+	if (s->agent != NULL) {
+		(void)strlcpy(out, s->agent->instance, INSTANCE_MAX + 1);
+	} else if (archive_get(s->agent_id, &r) == 0) {
+		(void)strlcpy(out, r.agent->instance, INSTANCE_MAX + 1);
+		archived_free(&r);
+	}
+}
+
+/* ---- is the instance there? ---- */
+
+static void
+on_probed(struct saga *s, uint32_t status, const char *error)
+{
+	if (status < 300)
+		saga_ok(s);
+	else if (status == 404)
+		saga_fail(s, 409, "its instance is not there any more: "
+		    "nothing is left to restore");
+	else
+		saga_fail(s, status == 409 ? 409 : 503, "%s", error);
+}
+
+static void
+run_probe(struct saga *s)
+{
+	char		 instance[INSTANCE_MAX + 1];
+	struct m_ct_ref	 m = { s->agent_id, instance };
+
+	instance_of(s, instance);
+	saga_ask(s, PROC_CONTAINER, MSG_CT_PROBE, &m, on_probed);
+}
+
+/* ---- which of its models are there? ---- */
+
+struct models {
+	char		 wanted[SAGA_ARG + 257];	/* one a line */
+	char		*next;
+	char		*now;		/* the one that is asked for */
+	char		 error[512];
+};
+
+static void	 next_model(struct saga *);
+
+static void
+on_model(struct saga *s, uint32_t status, const char *error)
+{
+	struct models	*ms = s->work;
+
+	if (status >= 500) {
+		saga_fail(s, 503, "%s", error);
+		return;
+	}
+	if (status >= 300) {
+		log_warnx("agent %s: dropped: %s", s->arg[0], error);
+		if (ms->error[0] == '\0')
+			(void)strlcpy(ms->error, error, sizeof(ms->error));
+	} else if (MODEL(s)[0] == '\0') {
+		(void)strlcpy(MODEL(s), ms->now, sizeof(MODEL(s)));
+	} else {
+		if (FALLBACKS(s)[0] != '\0')
+			(void)strlcat(FALLBACKS(s), "\n",
+			    sizeof(FALLBACKS(s)));
+		(void)strlcat(FALLBACKS(s), ms->now, sizeof(FALLBACKS(s)));
+	}
+	next_model(s);
+}
+
+static void
+next_model(struct saga *s)
+{
+	struct models		*ms = s->work;
+	struct m_model_check	 m;
+
+	while ((ms->now = strsep(&ms->next, "\n")) != NULL &&
+	    (ms->now[0] == '\0' || strlen(ms->now) > 256))
+		continue;
+	if (ms->now != NULL) {
+		m.model = ms->now;
+		saga_ask(s, PROC_PROXY, MSG_MODEL_CHECK, &m, on_model);
+	} else if (MODEL(s)[0] == '\0') {
+		saga_fail(s, 409, "none of its models is there any more, and "
+		    "it may use no others: %s", ms->error);
+	} else {
+		saga_ok(s);
+	}
+}
+
+/* An agent without a model of its own may use any: that stays so. */
+static void
+run_models(struct saga *s)
+{
+	struct archived	 r;
+	struct models	*ms;
+
+	MODEL(s)[0] = FALLBACKS(s)[0] = '\0';
+	if (!get(s, &r))
+		return;
+	if (r.agent->model[0] == '\0' && r.agent->fallbacks[0] == '\0') {
+		archived_free(&r);
+		saga_ok(s);
+		return;
+	}
+	if ((ms = calloc(1, sizeof(*ms))) == NULL)
+		fatal("models");
+	(void)snprintf(ms->wanted, sizeof(ms->wanted), "%s\n%s",
+	    r.agent->model, r.agent->fallbacks);
+	ms->next = ms->wanted;
+	archived_free(&r);
+	s->work = ms;
+	s->work_free = free;
+	next_model(s);
+}
+
+/* ---- socket and files ---- */
+
+static void
+socket_step(struct saga *s, uint32_t type)
+{
+	struct m_agent_id	 m = { s->agent_id };
+
+	saga_ask(s, PROC_SUPER, type, &m, NULL);
+}
+
+static void
+run_socket(struct saga *s)
+{
+	socket_step(s, MSG_AGENT_LISTEN);
+}
+
+static void
+undo_socket(struct saga *s)
+{
+	socket_step(s, MSG_AGENT_UNLISTEN);
+}
+
+static void
+run_rewind(struct saga *s)
+{
+	struct archived	 r;
+	struct m_ct_snap m;
+
+	if (!get(s, &r))
+		return;
+	m = (struct m_ct_snap){ s->agent_id, r.agent->instance, "restore",
+	    r.snapshot };
+	saga_ask(s, PROC_CONTAINER, MSG_CT_SNAP, &m, NULL);
+	archived_free(&r);
+}
+
+/* ---- the row ---- */
+
+/* The members of its channel name it. */
+static void
+channel_back(const struct agent *a, const char *old)
+{
+	struct db	*db = keeper_db();
+
+	(void)db_exec(db, "UPDATE channel SET archived_at = '', "
+	    "archived_slug = '' WHERE agent_id = ?1", "s", a->id);
+	(void)db_exec(db, "UPDATE OR IGNORE channel_member SET member = ?3 "
+	    "WHERE channel_id = ?1 AND member = ?2", "sss", a->channel_id,
+	    old, a->slug);
+}
+
+static void
+run_row(struct saga *s)
+{
+	struct archived	 r;
+	struct agent	*a;
+
+	if (!get(s, &r))
+		return;
+	a = r.agent;
+	if (agent_free_slug(s->arg[0], a->slug) != 0) {
+		archived_free(&r);
+		saga_fail(s, 409, "there are too many agents of that name");
+		return;
+	}
+	(void)strlcpy(a->model, MODEL(s), sizeof(a->model));
+	(void)strlcpy(a->fallbacks, FALLBACKS(s), sizeof(a->fallbacks));
+	a->state = AGENT_DEPLOYING;
+	a->asleep = false;
+	a->paused_by[0] = a->reason[0] = '\0';
+	if (db_begin(keeper_db()) == -1) {
+		archived_free(&r);
+		saga_fail(s, 507, "the state database cannot be written");
+		return;
+	}
+	agent_add(a);
+	channel_back(a, s->arg[0]);
+	(void)db_exec(keeper_db(), "DELETE FROM archive WHERE id = ?1", "s",
+	    a->id);
+	saga_pass(s);
+	if (db_commit(keeper_db()) == -1) {
+		agent_forget(a);
+		saga_fail(s, 507, "the state database cannot be written");
+		return;
+	}
+	s->agent = a;
+	a->doing = s->kind->name;
+	tracebox_agent(a);
+	keeper_tell_gateway(a);
+	saga_ok(s);
+}
+
+/* Into the archive again, under the name that it had there. */
+static void
+undo_row(struct saga *s)
+{
+	struct m_agent_id	 who = { s->agent_id };
+	struct agent		*a = s->agent;
+	char			 snapshot[SNAP_MAX + 1];
+
+	if (a == NULL) {
+		saga_ok(s);
+		return;
+	}
+	snapshot_name(s, snapshot);
+	if (db_begin(keeper_db()) == 0) {
+		archive_put(a, STAMP(s), snapshot);
+		(void)db_exec(keeper_db(), "UPDATE archive SET slug = ?2, "
+		    "status = 'stopped' WHERE id = ?1", "ss", a->id,
+		    s->arg[0]);
+		(void)db_exec(keeper_db(), "UPDATE channel SET "
+		    "archived_slug = ?2 WHERE agent_id = ?1", "ss", a->id,
+		    s->arg[0]);
+		(void)db_exec(keeper_db(), "UPDATE OR IGNORE channel_member "
+		    "SET member = ?3 WHERE channel_id = ?1 AND member = ?2",
+		    "sss", a->channel_id, a->slug, s->arg[0]);
+	}
+	if (!db_in_tx(keeper_db()) || db_commit(keeper_db()) == -1) {
+		saga_fail(s, 507, "the state database cannot be written");
+		return;
+	}
+	(void)peer_send(worker_peer(PROC_GATEWAY), MSG_AGENT_GONE, &who);
+	s->agent = NULL;
+	agent_forget(a);
+	saga_ok(s);
+}
+
+/* ---- rights, labels, life ---- */
+
+static void
+on_policy_set(struct msg *m, void *arg)
+{
+	struct saga	*s = arg;
+
+	if (m == NULL)
+		saga_lost(s, "proxy");
+	else if (m->u.done.status >= 300)
+		saga_fail(s, m->u.done.status, "%s", m->u.done.error);
+	else
+		saga_ok(s);
+}
+
+static void
+run_policy(struct saga *s)
+{
+	if (tell_policy(s->agent, 20000, on_policy_set, s) == 0)
+		saga_lost(s, "proxy");
+}
+
+static void
+undo_policy(struct saga *s)
+{
+	struct m_agent_id	 m = { s->agent_id };
+
+	saga_ask(s, PROC_PROXY, MSG_AGENT_DROP, &m, NULL);
+}
+
+static void
+run_tag(struct saga *s)
+{
+	struct m_ct_tag	 m = { s->agent_id, s->agent->instance,
+	    s->agent->slug, "" };
+
+	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, NULL);
+}
+
+static void
+on_undone(struct saga *s, uint32_t status, const char *error)
+{
+	if (status < 300 || status == 404 || status == 409)
+		saga_ok(s);
+	else
+		saga_fail(s, status, "%s", error);
+}
+
+static void
+undo_tag(struct saga *s)
+{
+	char		 instance[INSTANCE_MAX + 1];
+	struct m_ct_tag	 m = { s->agent_id, instance, s->arg[0], STAMP(s) };
+
+	instance_of(s, instance);
+	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, on_undone);
+}
+
+static void
+on_started(struct saga *s, uint32_t status, const char *error)
+{
+	if (status >= 300) {
+		saga_fail(s, status, "%s", error);
+		return;
+	}
+	s->agent->uid_base = s->uid_base;
+	s->agent->uid_count = s->uid_count;
+	keeper_tell_gateway(s->agent);
+	saga_ok(s);
+}
+
+static void
+run_start(struct saga *s)
+{
+	saga_act(s, s->agent->instance, "start", 0, on_started);
+}
+
+static void
+undo_start(struct saga *s)
+{
+	char	 instance[INSTANCE_MAX + 1];
+
+	instance_of(s, instance);
+	if (s->agent != NULL)
+		bridge_close(s->agent);
+	saga_act(s, instance, "stop", 0, on_undone);
+}
+
+static void
+run_link(struct saga *s)
+{
+	const struct framework	*f = framework_get(s->agent->framework);
+
+	saga_wait_link(s, f != NULL && f->ready_timeout != 0 ?
+	    f->ready_timeout : READY_S);
+}
+
+static void
+run_running(struct saga *s)
+{
+	struct agent	*a = s->agent;
+
+	a->state = AGENT_RUNNING;
+	a->started_at = sys_time();
+	if (db_begin(keeper_db()) == 0) {
+		(void)agent_save(a);
+		tracebox_lifecycle(a->id, "restored", a->slug, "");
+		saga_pass(s);
+	}
+	if (!db_in_tx(keeper_db()) || db_commit(keeper_db()) == -1) {
+		a->state = AGENT_DEPLOYING;
+		saga_fail(s, 507, "the state database cannot be written");
+		return;
+	}
+	keeper_tell_gateway(a);
+	bridge_deliver(a);
+	saga_ok(s);
+}
+
+/* ---- what the archive held is not needed any more ---- */
+
+static void
+on_tidy(struct saga *s, uint32_t status, const char *error)
+{
+	if (status >= 300)
+		log_warnx("agent %s: its archive's snapshot stays: %s",
+		    s->agent->slug, error);
+	if (archfile_remove(s->arg[0], STAMP(s)) == -1)
+		log_warn("agent %s: its archive's files stay",
+		    s->agent->slug);
+	saga_ok(s);
+}
+
+static void
+run_tidy(struct saga *s)
+{
+	char		 snapshot[SNAP_MAX + 1];
+	struct m_ct_snap m = { s->agent_id, "", "delete", snapshot };
+
+	snapshot_name(s, snapshot);
+	/* Somebody was quick and deleted it: the instance has gone too. */
+	if (s->agent == NULL) {
+		saga_ok(s);
+		return;
+	}
+	m.instance = s->agent->instance;
+	saga_ask(s, PROC_CONTAINER, MSG_CT_SNAP, &m, on_tidy);
+}
+
+static void
+done(struct saga *s)
+{
+	struct jbuf	 jb;
+
+	if (s->agent == NULL)
+		return;
+	jbuf_init(&jb, 16384);
+	jb_obj(&jb);
+	jb_kstr(&jb, "status", "restored");
+	jb_kstr(&jb, "id", s->agent_id);
+	jb_kstr(&jb, "name", s->agent->slug);
+	jb_kstr(&jb, "display_name", s->agent->display_name);
+	jb_kstr(&jb, "model", MODEL(s)[0] != '\0' ? MODEL(s) : NULL);
+	jb_kbool(&jb, "container_renamed", false);
+	jb_kbool(&jb, "new_llm_key", true);
+	jb_end(&jb);
+	reply_doc(s->client, 200, &jb);
+}
+
+static const struct saga_step steps[] = {
+	{ "probe", run_probe, NULL },
+	{ "models", run_models, NULL },
+	{ "socket", run_socket, undo_socket },
+	{ "rewind", run_rewind, NULL },
+	{ "row", run_row, undo_row },
+	{ "policy", run_policy, undo_policy },
+	{ "tag", run_tag, undo_tag },
+	{ "start", run_start, undo_start },
+	{ "link", run_link, NULL },
+	{ "running", run_running, NULL },
+	{ "tidy", run_tidy, NULL },
+};
+#define N_STEPS	(sizeof(steps) / sizeof(steps[0]))
+
+const struct saga_kind saga_restore = {
+	.name = "restore",
+	.steps = steps,
+	.n = N_STEPS,
+	.final = N_STEPS - 1,
+	.done = done,
+};

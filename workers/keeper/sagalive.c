@@ -1,0 +1,78 @@
+/*
+ * Steps that stop a live agent for a while, and let it run again.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.  Talks to: container, gateway.
+ */
+#include "saga.h"
+#include "state.h"
+
+#define STOP_S		10		/* for a stop in peace */
+
+/* What the row says stays as it is: a crash leaves an agent that runs. */
+static void
+tell_stopped(struct agent *a)
+{
+	enum agent_state	 state = a->state;
+
+	a->state = AGENT_STOPPED;
+	keeper_tell_gateway(a);
+	a->state = state;
+}
+
+void
+saga_live_stop(struct saga *s)
+{
+	tell_stopped(s->agent);
+	bridge_close(s->agent);
+	saga_act(s, s->agent->instance, "stop", STOP_S, NULL);
+}
+
+/* A frozen one must run once before it can be frozen again. */
+static void
+on_frozen(struct saga *s, uint32_t status, const char *error)
+{
+	if (status >= 300 && status != 404) {
+		saga_fail(s, status, "%s", error);
+		return;
+	}
+	agent_seen(s->agent, status == 404 ? "" : "Frozen");
+	saga_ok(s);
+}
+
+static void
+on_runs_again(struct saga *s, uint32_t status, const char *error)
+{
+	struct agent	*a = s->agent;
+
+	if (status >= 300 && status != 404) {
+		saga_fail(s, status, "%s", error);
+		return;
+	}
+	agent_seen(a, status == 404 ? "" : "Running");
+	if (s->uid_count != 0) {
+		a->uid_base = s->uid_base;
+		a->uid_count = s->uid_count;
+		(void)agent_save(a);
+	}
+	keeper_tell_gateway(a);
+	if (a->state == AGENT_PAUSED && status != 404)
+		saga_act(s, a->instance, "freeze", 0, on_frozen);
+	else
+		saga_ok(s);
+}
+
+/* As it was before; one that sleeps is woken by its next message. */
+void
+saga_live_again(struct saga *s)
+{
+	struct agent	*a = s->agent;
+
+	keeper_tell_gateway(a);
+	if ((a->state != AGENT_RUNNING && a->state != AGENT_PAUSED) ||
+	    a->asleep)
+		saga_ok(s);
+	else
+		saga_act(s, a->instance, "start", 0, on_runs_again);
+}
