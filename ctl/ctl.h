@@ -185,6 +185,8 @@ int	 cmd_status(struct ctl *, int, char **);
 int	 cmd_log_level(struct ctl *, int, char **);
 int	 cmd_logs(struct ctl *, int, char **);
 int	 cmd_framework_list(struct ctl *, int, char **);
+int	 cmd_pool(struct ctl *, int, char **);
+int	 cmd_agent_idle(struct ctl *, int, char **);
 int	 cmd_agent_deploy(struct ctl *, int, char **);
 int	 cmd_agent_list(struct ctl *, int, char **);
 int	 cmd_agent_show(struct ctl *, int, char **);

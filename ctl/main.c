@@ -57,6 +57,9 @@ static const struct verb verbs[] = {
 	    "them while it runs", 1, -1, cmd_agent_limits },
 	{ "agent", "disk", "AGENT", "what its disk holds now",
 	    1, 1, cmd_agent_disk },
+	{ "agent", "idle", "AGENT TIME | never", "after how long without work "
+	    "it sleeps", 2, 2, cmd_agent_idle },
+	{ "pool", NULL, "", "instances made ahead", 0, 0, cmd_pool },
 	{ "archive", "list", "", "archived agents", 0, 0, cmd_archive_list },
 	{ "archive", "show", "ID|AGENT", "one of them",
 	    1, 1, cmd_archive_show },

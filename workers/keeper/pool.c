@@ -305,7 +305,7 @@ pool_taken(const char *id, bool committed)
 		return;
 	if (committed) {
 		pool_free(m);
-		poolfill_kick();
+		poolfill_taken();
 	} else {
 		m->claimed = false;
 	}

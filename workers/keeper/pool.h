@@ -84,6 +84,8 @@ void		 pool_tell_gateway(const struct member *);
 void		 poolfill_init(void);
 /* Something has changed: makes, or throws away. */
 void		 poolfill_kick(void);
+/* One was taken: the next is not made while that agent begins. */
+void		 poolfill_taken(void);
 /* An instance failed: the next one waits. */
 void		 poolfill_failed(struct member *, const char *why);
 

@@ -25,6 +25,7 @@
 #define IMAGES_MS	60000		/* what we know of images is that old */
 #define SOON_MS		1000
 #define LATER_MS	30000
+#define QUIET_MS	8000		/* after a deploy took one */
 #define BACKOFF_MS	5000
 #define BACKOFF_MAX_MS	600000
 #define READY_MORE_S	30		/* besides the framework's own time */
@@ -71,6 +72,16 @@ poolfill_init(void)
 	fill.meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
 	if (fill.meminfo == -1)
 		log_warn("/proc/meminfo: the pool does not see free memory");
+}
+
+void
+poolfill_taken(void)
+{
+	uint64_t	 at = sys_now_ms() + QUIET_MS;
+
+	if (fill.not_before < at)
+		fill.not_before = at;
+	look_in(QUIET_MS);
 }
 
 void
