@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lab import PROJECT, Agentd, wait_for
+from lab import PROJECT, Agent, Agentd, wait_for
 
 POOL = "warm_pool: {pi: 1}\n"
 
@@ -19,7 +19,7 @@ def warm(build, incus, images):
     d.import_image("taos-pi-base", images.path("pi"))
     yield d
     for a in d.get("/api/agents").json:
-        d.call("DELETE", f"/api/agents/{a['name']}?purge=1")
+        Agent(d, a["name"]).remove()
     d.stop()
     d.remove()
     incus.purge_project(PROJECT)
@@ -126,7 +126,7 @@ def test_limits_live_or_cold(warm, incus):
     assert s["source"] == "image"
     assert m["id"] in [x["id"] for x in members(warm)]
     for name in ("big", "small"):
-        warm.call("DELETE", f"/api/agents/{name}?purge=1")
+        assert Agent(warm, name).remove().status == 200
     agree(warm, incus)
 
 
@@ -216,8 +216,7 @@ def test_killed_while_adopted(warm, incus, worker, delay):
     r = warm.get(f"/api/agents/{name}")
     if r.status == 200:
         assert r.json["status"] in ("running", "starting")
-        assert warm.call("DELETE",
-                         f"/api/agents/{name}?purge=1").status == 200
+        assert Agent(warm, name).remove().status == 200
     ready(warm)
     agree(warm, incus)
 
