@@ -276,8 +276,9 @@ pool_claim(struct agent *a)
 	struct member		*m;
 
 	TAILQ_FOREACH(m, &pool.members, entry)
-		if (fits(m, a) && w != NULL &&
-		    strcmp(w->image, m->image) == 0)
+		/* What is not known yet container will look at. */
+		if (fits(m, a) && w != NULL && (w->image[0] == '\0' ||
+		    strcmp(w->image, m->image) == 0))
 			break;
 	if (m == NULL)
 		return false;
