@@ -32,7 +32,6 @@ struct asked {
 	struct jbuf	 jb;
 	uint32_t	 good;		/* the status of success */
 	bool		 heavy;		/* reads a whole image */
-	uint32_t	 good;		/* the status if it succeeds */
 };
 
 static unsigned	 nheavy;
@@ -47,7 +46,6 @@ asked_new(struct client c, bool heavy)
 	q->client = c;
 	q->good = 200;
 	q->heavy = heavy;
-	q->good = 200;
 	nheavy += heavy;
 	jbuf_init(&q->jb, 16384);
 	return q;
