@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <grp.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -323,24 +324,27 @@ fake_start(void)
 	fake_begin();
 }
 
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
+
 void
 fake_stop(void)
 {
-	static const char *const names[] = { "state.db", "state.db-wal",
-	    "state.db-shm" };
-	char	 path[128];
-	size_t	 i;
+	int	 i;
 
 	if (fk.pid != 0)
 		fake_kill();
 	for (i = 0; i < PROC_MAX; i++)
 		peer_free(fk.other[i]);
 	event_base_free(fk.base);
-	for (i = 0; i < 3; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", fk.dir, names[i]);
-		(void)unlink(path);
-	}
-	assert_int_equal(rmdir(fk.dir), 0);
+	assert_int_equal(nftw(fk.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS),
+	    0);
 }
 
 int64_t

@@ -26,6 +26,9 @@ struct fake_script {
 	bool		hold_prepare;	/* the link does not finish */
 	uint32_t	deploy_timeout;
 	size_t		disk;		/* bytes a file may have, 0: any */
+	const char	*hold;		/* this word of the log: no answer */
+	const char	*fail;		/* this one: fail_status */
+	uint32_t	fail_status;
 	const char	*instance;	/* CT_LIST: one row, "" none */
 	const char	*instance_agent;
 	const char	*instance_status;

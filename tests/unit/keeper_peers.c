@@ -71,9 +71,22 @@ fake_log_clear(void)
 	pp.log[0] = '\0';
 }
 
+/* The status to answer with to what was just noted; 0: not at all. */
+static uint32_t
+scripted(const char *word, uint32_t status)
+{
+	if (script.hold != NULL && strcmp(script.hold, word) == 0)
+		return 0;
+	if (script.fail != NULL && strcmp(script.fail, word) == 0)
+		return script.fail_status;
+	return status;
+}
+
 static void
 done(struct peer *p, const struct msg *m, uint32_t status)
 {
+	if (status == 0)
+		return;
 	(void)peer_done(p, m->id, status, status >= 300 ? "scripted" : NULL);
 }
 
@@ -83,15 +96,15 @@ ct_done(struct peer *p, uint64_t id, uint32_t status)
 	struct m_ct_done	 d = { status, status >= 300 ? "scripted" : "",
 	    1000000, 65536 };
 
-	(void)peer_reply_id(p, id, MSG_CT_DONE, false,
-	    &d, -1);
+	if (status != 0)
+		(void)peer_reply_id(p, id, MSG_CT_DONE, false, &d, -1);
 }
 
 static int
 f_listen(struct peer *p, struct msg *m)
 {
 	note("listen");
-	done(p, m, script.listen);
+	done(p, m, scripted("listen", script.listen));
 	return 0;
 }
 
@@ -99,7 +112,7 @@ static int
 f_unlisten(struct peer *p, struct msg *m)
 {
 	note("unlisten");
-	done(p, m, script.unlisten);
+	done(p, m, scripted("unlisten", script.unlisten));
 	return 0;
 }
 
@@ -128,7 +141,7 @@ f_policy(struct peer *p, struct msg *m)
 	if (script.hold_policy)
 		pp.held_policy = m->id;
 	else
-		done(p, m, script.policy);
+		done(p, m, scripted("policy", script.policy));
 	return 0;
 }
 
@@ -136,7 +149,7 @@ static int
 f_drop(struct peer *p, struct msg *m)
 {
 	note("drop");
-	done(p, m, script.drop);
+	done(p, m, scripted("drop", script.drop));
 	return 0;
 }
 
@@ -176,9 +189,61 @@ fake_release(void)
 static int
 f_action(struct peer *p, struct msg *m)
 {
-	note("%s", m->u.ct_action.verb);
-	ct_done(p, m->id, strcmp(m->u.ct_action.verb, "destroy") == 0 ?
-	    script.destroy : script.action);
+	const char	*verb = m->u.ct_action.verb;
+
+	note("%s", verb);
+	ct_done(p, m->id, scripted(verb, strcmp(verb, "destroy") == 0 ?
+	    script.destroy : script.action));
+	return 0;
+}
+
+static int
+f_probe(struct peer *p, struct msg *m)
+{
+	note("probe");
+	ct_done(p, m->id, scripted("probe", 200));
+	return 0;
+}
+
+static int
+f_snap(struct peer *p, struct msg *m)
+{
+	const struct m_ct_snap	*in = &m->u.ct_snap;
+	struct m_ct_snap_row	 row = { "kept", 1e9, 0, 0 };
+	char			 word[32];
+
+	(void)snprintf(word, sizeof(word), "snap:%s", in->verb);
+	note("%s", word);
+	if (strcmp(in->verb, "list") == 0)
+		(void)peer_reply(p, m, MSG_CT_SNAP_ROW, true, &row);
+	ct_done(p, m->id, scripted(word, 200));
+	return 0;
+}
+
+static int
+f_tag(struct peer *p, struct msg *m)
+{
+	const char	*word = m->u.ct_tag.archived[0] != '\0' ?
+	    "tag:archived" : "tag:live";
+
+	note("%s", word);
+	ct_done(p, m->id, scripted(word, 200));
+	return 0;
+}
+
+static int
+f_copy(struct peer *p, struct msg *m)
+{
+	note("copy:%s", m->u.ct_copy.snapshot);
+	ct_done(p, m->id, scripted("copy", 200));
+	return 0;
+}
+
+static int
+f_model(struct peer *p, struct msg *m)
+{
+	note("model:%s", m->u.model_check.model);
+	done(p, m, scripted("model", 200));
 	return 0;
 }
 
@@ -300,6 +365,11 @@ const struct msg_handler peers_handlers[] = {
 	{ MSG_CT_CREATE, f_create },
 	{ MSG_CT_ACTION, f_action },
 	{ MSG_CT_LIST, f_list },
+	{ MSG_CT_PROBE, f_probe },
+	{ MSG_CT_SNAP, f_snap },
+	{ MSG_CT_TAG, f_tag },
+	{ MSG_CT_COPY, f_copy },
+	{ MSG_MODEL_CHECK, f_model },
 	{ MSG_AGENT_CONF, f_conf },
 	{ MSG_TURN, f_turn },
 	{ MSG_AGENT_GONE, f_gone },

@@ -51,7 +51,8 @@ agentd_keeper_LDADD = $(KEEPER_LIBS)
 
 if HAVE_CMOCKA
 UNIT += tests/unit/test_minisig tests/unit/test_keeper_logic tests/unit/test_keeper \
-	tests/unit/test_keeper_chat tests/unit/test_keeper_saga
+	tests/unit/test_keeper_chat tests/unit/test_keeper_saga \
+	tests/unit/test_keeper_archive
 tests_unit_test_keeper_logic_SOURCES = tests/unit/test_keeper_logic.c
 tests_unit_test_keeper_logic_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_keeper_logic_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
@@ -70,6 +71,10 @@ tests_unit_test_keeper_chat_SOURCES = tests/unit/test_keeper_chat.c \
 	$(KEEPER_FAKE)
 tests_unit_test_keeper_chat_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_chat_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+tests_unit_test_keeper_archive_SOURCES = tests/unit/test_keeper_archive.c \
+	$(KEEPER_FAKE)
+tests_unit_test_keeper_archive_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_keeper_archive_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 tests_unit_test_keeper_saga_SOURCES = tests/unit/test_keeper_saga.c \
 	$(KEEPER_FAKE)
 tests_unit_test_keeper_saga_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)

@@ -1,0 +1,489 @@
+/*
+ * Tests of keeper: work in steps.  Each step of an archive and a restore
+ * fails once, and is killed in the middle once.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: make check.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "keeper_steps.h"
+#include "sys.h"
+#include "workers/keeper/keeper.h"
+#include "workers/keeper/snapshot.h"
+
+#define N(a)	(sizeof(a) / sizeof((a)[0]))
+
+static uint32_t
+put_away(void)
+{
+	struct m_agent_remove	 r = { { NULL, 0 }, "alpha", 0 };
+
+	fake_log_clear();
+	fake_ask(MSG_AGENT_REMOVE, &r, &ans);
+	return ans.status;
+}
+
+static uint32_t
+act(const char *action)
+{
+	struct m_archive_action	 a = { { NULL, 0 }, agent, action };
+
+	fake_log_clear();
+	fake_ask(MSG_ARCHIVE_ACTION, &a, &ans);
+	return ans.status;
+}
+
+/* Asks, and does not wait: the step that is held never ends. */
+static void
+send_remove(struct fake_answer *a)
+{
+	struct m_agent_remove	 r = { { NULL, 0 }, "alpha", 0 };
+
+	fake_log_clear();
+	(void)fake_send(MSG_AGENT_REMOVE, &r, a);
+}
+
+static void
+send_restore(struct fake_answer *a)
+{
+	struct m_archive_action	 r = { { NULL, 0 }, agent, "restore" };
+
+	fake_log_clear();
+	(void)fake_send(MSG_ARCHIVE_ACTION, &r, a);
+}
+
+static unsigned
+archived_rows(void)
+{
+	struct m_api	 m = { { NULL, 0 } };
+
+	fake_ask(MSG_ARCHIVE_LIST, &m, &ans);
+	assert_int_equal(ans.status, 200);
+	return ans.rows;
+}
+
+/* Until nothing is under way any more. */
+static void
+settle(const char *word)
+{
+	assert_true(fake_until(word));
+	fake_run(50);
+}
+
+static void
+expect_live(void)
+{
+	assert_int_equal(step_get("alpha"), 200);
+	assert_int_equal(archived_rows(), 0);
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM agent WHERE "
+	    "status = 'running'"), 1);
+	assert_int_equal(fake_count("SELECT count(*) FROM archive"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM saga"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM channel WHERE "
+	    "archived_at = ''"), 1);
+}
+
+static void
+expect_archived(void)
+{
+	assert_int_equal(step_get("alpha"), 404);
+	assert_int_equal(archived_rows(), 1);
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM agent"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM archive WHERE "
+	    "slug = 'alpha' AND length(archived_at) = 15"), 1);
+	assert_int_equal(fake_count("SELECT count(*) FROM saga"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM channel WHERE "
+	    "length(archived_at) = 15 AND archived_slug = 'alpha'"), 1);
+}
+
+static void
+test_archive(void **state)
+{
+	(void)state;
+	step_deploy();
+	assert_int_equal(step_post("unheard", ""), 201);
+	assert_int_equal(put_away(), 200);
+	assert_true(step_has("\"status\":\"archived\""));
+	assert_true(step_has("\"snapshot_name\":\"agentd-archive-"));
+	/* In this order: what can be undone comes first. */
+	assert_non_null(strstr(fake_log(), "probe "));
+	assert_true(strstr(fake_log(), "stop ") <
+	    strstr(fake_log(), "snap:make "));
+	assert_true(strstr(fake_log(), "snap:make ") <
+	    strstr(fake_log(), "tag:archived "));
+	assert_true(strstr(fake_log(), "tag:archived ") <
+	    strstr(fake_log(), "drop "));
+	assert_true(strstr(fake_log(), "drop ") <
+	    strstr(fake_log(), "unlisten "));
+	assert_int_equal(step_post("too late", ""), 409);
+	assert_true(step_has("archived"));
+	expect_archived();
+	assert_int_equal(fake_count("SELECT count(*) FROM outbox"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM message WHERE "
+	    "state = 'error' AND error LIKE '%archived%'"), 1);
+	assert_int_equal(fake_count("SELECT count(*) FROM audit WHERE "
+	    "action = 'AGENT_ARCHIVE'"), 1);
+}
+
+/* W67: any step may fail: the agent lives as before. */
+static void
+test_archive_step_fails(void **state)
+{
+	static const struct {
+		const char	*word;
+		uint32_t	 status;
+		const char	*undone;	/* is in the log then */
+	} steps[] = {
+		{ "probe", 503, NULL }, { "probe", 409, NULL },
+		{ "stop", 502, "start" },
+		{ "snap:make", 507, "snap:delete" },
+		{ "tag:archived", 500, "tag:live" },
+		{ "drop", 507, "policy" },
+		{ "unlisten", 500, "listen" },
+	};
+	size_t	 i;
+
+	for (i = 0; i < N(steps); i++) {
+		if (i > 0)
+			(void)step_teardown(state), (void)step_setup(state);
+		step_deploy();
+		script.fail = steps[i].word;
+		script.fail_status = steps[i].status;
+		assert_int_equal(put_away(), steps[i].status);
+		assert_true(step_has("scripted"));
+		if (steps[i].undone != NULL) {
+			assert_non_null(strstr(fake_log(), steps[i].undone));
+			assert_non_null(strstr(fake_log(), "start"));
+			assert_non_null(strstr(fake_log(), "conf:running"));
+		}
+		assert_null(strstr(fake_log(), "gone"));
+		script.fail = NULL;
+		expect_live();
+	}
+}
+
+/* W67: SIGKILL in any step: the agent lives as before. */
+static void
+test_archive_killed(void **state)
+{
+	static const char *const words[] = { "probe", "stop", "snap:make",
+	    "tag:archived", "drop", "unlisten" };
+	struct fake_answer	 a;
+	size_t			 i;
+
+	for (i = 0; i < N(words); i++) {
+		if (i > 0)
+			(void)step_teardown(state), (void)step_setup(state);
+		step_deploy();
+		script.hold = words[i];
+		send_remove(&a);
+		assert_true(fake_until(words[i]));
+		fake_run(20);
+		assert_false(a.done);
+		fake_kill();
+		script.hold = NULL;
+		fake_begin();
+		if (i > 0)
+			settle("start");
+		else
+			fake_run(100);
+		expect_live();
+	}
+}
+
+/* The worker dies and comes back: the step is done again, and it goes on. */
+static void
+test_archive_outlives_container(void **state)
+{
+	struct fake_answer	 a;
+
+	(void)state;
+	step_deploy();
+	script.hold = "snap:make";
+	send_remove(&a);
+	assert_true(fake_until("snap:make"));
+	script.hold = NULL;
+	fake_down(PROC_CONTAINER);
+	fake_run(20);
+	fake_log_clear();
+	fake_up(PROC_CONTAINER);
+	assert_true(fake_done(&a));
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(fake_log(), "snap:make"));
+	expect_archived();
+}
+
+/* W01: no instance, and only if that is sure. */
+static void
+test_tombstone(void **state)
+{
+	(void)state;
+	step_deploy();
+	script.fail = "probe";
+	script.fail_status = 404;
+	assert_int_equal(step_post("said", ""), 201);
+	assert_int_equal(put_away(), 200);
+	assert_true(step_has("\"snapshot_name\":null"));
+	assert_null(strstr(fake_log(), "stop"));
+	assert_null(strstr(fake_log(), "snap"));
+	script.fail = NULL;
+	assert_int_equal(act("restore"), 409);
+	assert_int_equal(act("purge"), 200);
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM archive"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM channel"), 0);
+}
+
+static void
+test_nothing_to_keep(void **state)
+{
+	(void)state;
+	step_deploy();
+	script.fail = "probe";
+	script.fail_status = 404;
+	assert_int_equal(put_away(), 200);
+	assert_true(step_has("\"status\":\"deleted\""));
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM archive"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM agent"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM channel"), 0);
+}
+
+static void
+test_restore(void **state)
+{
+	struct fake_answer	 a;
+
+	(void)state;
+	step_deploy();
+	assert_int_equal(put_away(), 200);
+	/* The name was taken meanwhile. */
+	step_ask_deploy("Alpha", "");
+	assert_int_equal(ans.status, 202);
+	send_restore(&a);
+	assert_true(fake_until("start"));
+	fake_subscribe(agent);
+	assert_true(fake_done(&a));
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(a.text, "\"name\":\"alpha-2\""));
+	assert_non_null(strstr(fake_log(), "model:demo"));
+	assert_non_null(strstr(fake_log(), "snap:restore"));
+	assert_non_null(strstr(fake_log(), "tag:live"));
+	assert_int_equal(step_get("alpha-2"), 200);
+	assert_true(step_has("\"status\":\"running\""));
+	assert_int_equal(archived_rows(), 0);
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM saga"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM channel_member "
+	    "WHERE member = 'alpha-2'"), 1);
+	assert_int_equal(fake_count("SELECT count(*) FROM channel WHERE "
+	    "archived_at <> ''"), 0);
+}
+
+static const char *const restore_words[] = { "probe", "model", "listen",
+    "snap:restore", "policy", "tag:live", "start" };
+
+static void
+test_restore_step_fails(void **state)
+{
+	size_t	 i;
+
+	for (i = 0; i < N(restore_words); i++) {
+		if (i > 0)
+			(void)step_teardown(state), (void)step_setup(state);
+		step_deploy();
+		assert_int_equal(put_away(), 200);
+		script.fail = restore_words[i];
+		script.fail_status = 500;
+		assert_int_not_equal(act("restore"), 200);
+		script.fail = NULL;
+		expect_archived();
+	}
+}
+
+static void
+test_restore_killed(void **state)
+{
+	struct fake_answer	 a;
+	char			 word[32];
+	size_t			 i;
+
+	for (i = 0; i < N(restore_words); i++) {
+		if (i > 0)
+			(void)step_teardown(state), (void)step_setup(state);
+		step_deploy();
+		assert_int_equal(put_away(), 200);
+		script.hold = restore_words[i];
+		send_restore(&a);
+		(void)strlcpy(word, restore_words[i], sizeof(word));
+		assert_true(fake_until(word));
+		fake_run(20);
+		fake_kill();
+		script.hold = NULL;
+		fake_begin();
+		fake_run(150);
+		expect_archived();
+	}
+}
+
+/* What has begun to be purged is purged, whoever dies. */
+static void
+test_purge_goes_on(void **state)
+{
+	struct m_archive_action	 r = { { NULL, 0 }, agent, "purge" };
+	struct fake_answer	 a;
+
+	(void)state;
+	step_deploy();
+	assert_int_equal(put_away(), 200);
+	script.hold = "destroy";
+	(void)fake_send(MSG_ARCHIVE_ACTION, &r, &a);
+	assert_true(fake_until("destroy"));
+	assert_int_equal(act("restore"), 409);
+	assert_true(step_has("purge is under way"));
+	fake_kill();
+	script.hold = NULL;
+	fake_begin();
+	settle("drop");
+	assert_int_equal(archived_rows(), 0);
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM archive"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM saga"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM audit WHERE "
+	    "action = 'ARCHIVE_PURGE'"), 1);
+}
+
+/* An archived instance is known: it is not an orphan. */
+static void
+test_not_an_orphan(void **state)
+{
+	(void)state;
+	step_deploy();
+	assert_int_equal(put_away(), 200);
+	fake_kill();
+	script.instance_status = "Stopped";
+	fake_begin();
+	settle("list");
+	assert_null(strstr(fake_log(), "destroy"));
+	expect_archived();
+}
+
+/* Going back to a snapshot that was cut is done to its end. */
+static void
+test_rewind_goes_on(void **state)
+{
+	struct m_snap		 r = { { NULL, 0 }, "alpha", "restore",
+	    "kept" };
+	struct fake_answer	 a;
+
+	(void)state;
+	step_deploy();
+	script.hold = "snap:restore";
+	(void)fake_send(MSG_SNAP_ACTION, &r, &a);
+	assert_true(fake_until("snap:restore"));
+	fake_kill();
+	script.hold = NULL;
+	fake_begin();
+	settle("start");
+	assert_non_null(strstr(fake_log(), "snap:restore"));
+	r.pass.ptr = NULL;
+	r.name = "other";
+	fake_log_clear();
+	fake_ask(MSG_SNAP_ACTION, &r, &ans);
+	assert_int_equal(ans.status, 404);
+	assert_null(strstr(fake_log(), "stop"));
+	expect_live();
+}
+
+static void
+test_fork(void **state)
+{
+	struct m_agent_fork	 f = { .slug = "alpha", .name = "Beta",
+	    .snapshot = "kept", .idempotency_key = "" };
+
+	(void)state;
+	step_deploy();
+	fake_log_clear();
+	fake_ask(MSG_AGENT_FORK, &f, &ans);
+	assert_int_equal(ans.status, 202);
+	assert_true(step_has("\"name\":\"beta\""));
+	assert_true(fake_until("copy:kept"));
+	f.snapshot = "../x";
+	f.pass.ptr = NULL;
+	fake_ask(MSG_AGENT_FORK, &f, &ans);
+	assert_int_equal(ans.status, 422);
+}
+
+/* Who adds a column to agent adds it to archive: see AGENT_COLS. */
+static void
+test_columns(void **state)
+{
+	(void)state;
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM "
+	    "pragma_table_info('agent') WHERE name NOT IN "
+	    "(SELECT name FROM pragma_table_info('archive'))"), 0);
+	assert_int_equal(fake_count("SELECT count(*) FROM "
+	    "pragma_table_info('agent')"), AGENT_NCOLS);
+}
+
+static void
+test_schedule(void **state)
+{
+	static const char *const bad[] = { "daily", "daily keep", "x",
+	    "daily keep 0", "daily keep 101", "daily keep 1 ", "daily keep +1",
+	    "weekly keep 1", " off", "Daily keep 1", "hourly keep -1" };
+	struct schedule	 s;
+	size_t		 i;
+
+	(void)state;
+	assert_int_equal(schedule_parse("daily keep 7", &s), 0);
+	assert_true(s.every == 86400 && s.keep == 7);
+	assert_int_equal(schedule_parse("hourly keep 24", &s), 0);
+	assert_true(s.every == 3600 && s.keep == 24);
+	assert_int_equal(schedule_parse("off", &s), 0);
+	assert_int_equal(s.every, 0);
+	assert_int_equal(schedule_parse("", &s), 0);
+	for (i = 0; i < N(bad); i++)
+		assert_int_equal(schedule_parse(bad[i], &s), -1);
+	assert_true(snapshot_name_ok("a"));
+	assert_true(snapshot_name_ok("20260101T000000.x_y-z"));
+	assert_false(snapshot_name_ok(""));
+	assert_false(snapshot_name_ok("a..b"));
+	assert_false(snapshot_name_ok("a/b"));
+	assert_false(snapshot_name_ok("-a"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_archive),
+		T(test_archive_step_fails),
+		T(test_archive_killed),
+		T(test_archive_outlives_container),
+		T(test_tombstone),
+		T(test_nothing_to_keep),
+		T(test_restore),
+		T(test_restore_step_fails),
+		T(test_restore_killed),
+		T(test_purge_goes_on),
+		T(test_not_an_orphan),
+		T(test_rewind_goes_on),
+		T(test_fork),
+		T(test_columns),
+		cmocka_unit_test(test_schedule),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
