@@ -68,11 +68,17 @@ long	 rest_try(struct ctl *, const char *path, struct reply *);
 struct json_object *rest_unix(const char *socket, const char *path);
 
 /*
- * PUT of a file with progress on a terminal; headers: NULL, or "Name: value"
- * until a NULL. As rest_call().
+ * PUT or POST of a file with progress on a terminal; headers: NULL, or "Name:
+ * value" until a NULL. As rest_call().
  */
-int	 rest_upload(struct ctl *, const char *path,
+int	 rest_upload(struct ctl *, const char *method, const char *path,
 	    const char *const *headers, const char *file, struct reply *);
+/*
+ * GET of a file, handed over as it comes; data() returns -1 to stop, having
+ * said why. 0 when all of it was good.
+ */
+int	 rest_download(struct ctl *, const char *path,
+	    int (*data)(void *, const void *, size_t), void *);
 
 /*
  * An event stream. opened (may be NULL) runs once the server has accepted
@@ -202,6 +208,8 @@ int	 cmd_snapshot_make(struct ctl *, int, char **);
 int	 cmd_snapshot_restore(struct ctl *, int, char **);
 int	 cmd_snapshot_rm(struct ctl *, int, char **);
 int	 cmd_snapshot_schedule(struct ctl *, int, char **);
+int	 cmd_agent_export(struct ctl *, int, char **);
+int	 cmd_agent_import(struct ctl *, int, char **);
 int	 cmd_agent_start(struct ctl *, int, char **);
 int	 cmd_agent_stop(struct ctl *, int, char **);
 int	 cmd_agent_restart(struct ctl *, int, char **);

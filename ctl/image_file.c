@@ -96,7 +96,7 @@ image_upload(struct ctl *ctl, const char *alias, const char *file,
 		for (i = 0; i < PARTS; i++)
 			headers[i] = text[i];
 	}
-	ret = rest_upload(ctl, path, headers, file, &r);
+	ret = rest_upload(ctl, "PUT", path, headers, file, &r);
 	if (ret == 0 && ctl->json)
 		out_json(&r);
 	else if (ret == 0)

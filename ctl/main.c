@@ -78,6 +78,12 @@ static const struct verb verbs[] = {
 	{ "snapshot", "schedule", "AGENT off | hourly|daily keep N",
 	    "make and prune them by schedule", 2, 4,
 	    cmd_snapshot_schedule },
+	{ "agent", "export", "AGENT [-o FILE] [--force]",
+	    "write it into a file, signed by this server",
+	    1, -1, cmd_agent_export },
+	{ "agent", "import", "FILE [--name NAME] [--model M]\n"
+	    "\t[--network none|egress|allow] [--trust-key KEY] [--no-wait]",
+	    "make an agent from such a file", 1, -1, cmd_agent_import },
 	{ "chat", NULL, "AGENT [MESSAGE]", "talk to it", 1, 2, cmd_chat },
 	{ "trace", NULL, "AGENT [-f] [--last] [--kind K] [--trace-id T] "
 	    "[--limit N]", "what it did, turn by turn", 1, -1, cmd_trace },

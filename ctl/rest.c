@@ -7,8 +7,6 @@
  */
 #include "config.h"
 
-#include <sys/stat.h>
-
 #include <err.h>
 #include <errno.h>
 #include <stdio.h>
@@ -21,6 +19,7 @@
 #include <json-c/json.h>
 
 #include "ctl.h"
+#include "rest.h"
 #include "sse.h"
 
 #define BODY_MAX	(64UL << 20)
@@ -33,12 +32,6 @@
 
 static const char base_url[] = "http://localhost";
 
-struct transfer {
-	CURL *curl;
-	struct curl_slist *headers;
-	struct reply *reply;
-	char error[CURL_ERROR_SIZE];
-};
 
 void
 rest_init(void)
@@ -56,8 +49,8 @@ reply_free(struct reply *r)
 	memset(r, 0, sizeof(*r));
 }
 
-static size_t
-on_body(char *p, size_t size, size_t n, void *arg)
+size_t
+rest_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct reply *r = arg;
 	char *body;
@@ -74,8 +67,8 @@ on_body(char *p, size_t size, size_t n, void *arg)
 	return n;
 }
 
-static void
-add_header(struct transfer *t, const char *line)
+void
+transfer_header(struct transfer *t, const char *line)
 {
 	struct curl_slist *l = curl_slist_append(t->headers, line);
 
@@ -85,7 +78,7 @@ add_header(struct transfer *t, const char *line)
 }
 
 /* A handle for one request; never follows a redirect, ignores proxies. */
-static void
+void
 transfer_open(struct transfer *t, const struct ctl *ctl, const char *path)
 {
 	char url[4096];
@@ -108,27 +101,27 @@ transfer_open(struct transfer *t, const struct ctl *ctl, const char *path)
 	curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT, 10L);
 	curl_easy_setopt(t->curl, CURLOPT_TIMEOUT, TIMEOUT_S);
 	/* No 100-continue: front answers at once what it does not take. */
-	add_header(t, "Expect:");
+	transfer_header(t, "Expect:");
 	if (ctl->token != NULL)
-		add_header(t, ctl->token);
+		transfer_header(t, ctl->token);
 }
 
-static CURLcode
+CURLcode
 transfer_run(struct transfer *t)
 {
 	curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers);
 	return curl_easy_perform(t->curl);
 }
 
-static void
+void
 transfer_close(struct transfer *t)
 {
 	curl_slist_free_all(t->headers);
 	curl_easy_cleanup(t->curl);
 }
 
-static void
-parse(struct reply *r)
+void
+reply_parse(struct reply *r)
 {
 	struct json_tokener *tok;
 
@@ -139,8 +132,8 @@ parse(struct reply *r)
 	json_tokener_free(tok);
 }
 
-static void
-cannot_reach(const struct ctl *ctl, CURLcode rc, const char *why)
+void
+rest_unreachable(const struct ctl *ctl, CURLcode rc, const char *why)
 {
 	if (ctl->url != NULL) {
 		complain("cannot reach agentd at %s: %s", ctl->url,
@@ -161,8 +154,8 @@ cannot_reach(const struct ctl *ctl, CURLcode rc, const char *why)
 }
 
 /* The API's own sentence, or what there is of it. */
-static void
-refused(struct ctl *ctl, const struct reply *r)
+void
+rest_refused(struct ctl *ctl, const struct reply *r)
 {
 	const char *text = r->doc != NULL ? jstr(r->doc, "error") : "";
 
@@ -191,10 +184,10 @@ perform(struct ctl *ctl, const char *method, const char *path,
 	memset(r, 0, sizeof(*r));
 	transfer_open(&t, ctl, path);
 	curl_easy_setopt(t.curl, CURLOPT_CUSTOMREQUEST, method);
-	curl_easy_setopt(t.curl, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(t.curl, CURLOPT_WRITEFUNCTION, rest_body);
 	curl_easy_setopt(t.curl, CURLOPT_WRITEDATA, r);
 	if (body != NULL) {
-		add_header(&t, "Content-Type: application/json");
+		transfer_header(&t, "Content-Type: application/json");
 		curl_easy_setopt(t.curl, CURLOPT_POSTFIELDS, body);
 		curl_easy_setopt(t.curl, CURLOPT_POSTFIELDSIZE_LARGE,
 		    (curl_off_t)strlen(body));
@@ -202,14 +195,14 @@ perform(struct ctl *ctl, const char *method, const char *path,
 	if (key != NULL) {
 		(void)snprintf(line, sizeof(line), "Idempotency-Key: %s",
 		    key);
-		add_header(&t, line);
+		transfer_header(&t, line);
 	}
 	rc = transfer_run(&t);
 	if (rc == CURLE_OK)
 		curl_easy_getinfo(t.curl, CURLINFO_RESPONSE_CODE, &r->status);
 	(void)strlcpy(why, t.error, CURL_ERROR_SIZE);
 	transfer_close(&t);
-	parse(r);
+	reply_parse(r);
 	return rc;
 }
 
@@ -240,11 +233,11 @@ rest_call(struct ctl *ctl, const char *method, const char *path,
 		pause_ms(PAUSE_MS);
 	}
 	if (rc != CURLE_OK) {
-		cannot_reach(ctl, rc, why);
+		rest_unreachable(ctl, rc, why);
 		return -1;
 	}
 	if (r->status < 200 || r->status > 299) {
-		refused(ctl, r);
+		rest_refused(ctl, r);
 		return -1;
 	}
 	if (r->doc == NULL) {
@@ -282,94 +275,6 @@ rest_unix(const char *socket, const char *path)
 	}
 	reply_free(&r);
 	return doc;
-}
-
-/* ---- uploads ---- */
-
-static int
-on_progress(void *arg, curl_off_t dltotal, curl_off_t dlnow,
-    curl_off_t total, curl_off_t now)
-{
-	int *shown = arg, percent;
-
-	(void)dltotal;
-	(void)dlnow;
-	percent = total > 0 ? (int)(now * 100 / total) : 0;
-	if (percent == *shown)
-		return 0;
-	*shown = percent;
-	(void)fprintf(stderr, "\ruploading %3d %%%s", percent,
-	    percent == 100 ? ", importing (a few seconds)" : "");
-	return 0;
-}
-
-static CURLcode
-upload(struct ctl *ctl, const char *path, const char *const *headers,
-    FILE *f, off_t size, struct reply *r, char *why)
-{
-	struct transfer t;
-	int shown = -1;
-	CURLcode rc;
-
-	transfer_open(&t, ctl, path);
-	curl_easy_setopt(t.curl, CURLOPT_TIMEOUT, 3600L);
-	curl_easy_setopt(t.curl, CURLOPT_UPLOAD, 1L);
-	curl_easy_setopt(t.curl, CURLOPT_READDATA, f);
-	curl_easy_setopt(t.curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
-	curl_easy_setopt(t.curl, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(t.curl, CURLOPT_WRITEDATA, r);
-	if (isatty(STDERR_FILENO)) {
-		curl_easy_setopt(t.curl, CURLOPT_NOPROGRESS, 0L);
-		curl_easy_setopt(t.curl, CURLOPT_XFERINFOFUNCTION,
-		    on_progress);
-		curl_easy_setopt(t.curl, CURLOPT_XFERINFODATA, &shown);
-	}
-	add_header(&t, "Content-Type: application/octet-stream");
-	for (; headers != NULL && *headers != NULL; headers++)
-		add_header(&t, *headers);
-	rc = transfer_run(&t);
-	if (shown != -1)
-		(void)fprintf(stderr, "\n");
-	if (rc == CURLE_OK)
-		curl_easy_getinfo(t.curl, CURLINFO_RESPONSE_CODE, &r->status);
-	(void)strlcpy(why, t.error, CURL_ERROR_SIZE);
-	transfer_close(&t);
-	return rc;
-}
-
-int
-rest_upload(struct ctl *ctl, const char *path, const char *const *headers,
-    const char *file, struct reply *r)
-{
-	char why[CURL_ERROR_SIZE];
-	struct stat st;
-	CURLcode rc;
-	FILE *f;
-
-	memset(r, 0, sizeof(*r));
-	if ((f = fopen(file, "re")) == NULL || fstat(fileno(f), &st) == -1) {
-		complain("%s: %s", file, strerror(errno));
-		if (f != NULL)
-			fclose(f);
-		return -1;
-	}
-	if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-		complain("%s: not a file with something in it", file);
-		fclose(f);
-		return -1;
-	}
-	rc = upload(ctl, path, headers, f, st.st_size, r, why);
-	fclose(f);
-	parse(r);
-	if (rc != CURLE_OK) {
-		cannot_reach(ctl, rc, why);
-		return -1;
-	}
-	if (r->status < 200 || r->status > 299 || r->doc == NULL) {
-		refused(ctl, r);
-		return -1;
-	}
-	return 0;
 }
 
 /* ---- event streams ---- */
@@ -427,7 +332,7 @@ stream_body(char *p, size_t size, size_t n, void *arg)
 	struct streaming *st = arg;
 
 	if (!st->opened)
-		return on_body(p, size, n, &st->reply);
+		return rest_body(p, size, n, &st->reply);
 	return sse_feed(&st->sse, p, size * n) == 0 ? size * n : 0;
 }
 
@@ -443,11 +348,11 @@ rest_stream(struct ctl *ctl, const char *path, struct stream *s)
 	transfer_open(&t, ctl, path);
 	st.curl = t.curl;
 	sse_init(&st.sse, EVENT_MAX, stream_event, &st);
-	add_header(&t, "Accept: text/event-stream");
+	transfer_header(&t, "Accept: text/event-stream");
 	if (s->last_id != 0) {
 		(void)snprintf(line, sizeof(line), "Last-Event-ID: %llu",
 		    (unsigned long long)s->last_id);
-		add_header(&t, line);
+		transfer_header(&t, line);
 	}
 	curl_easy_setopt(t.curl, CURLOPT_TIMEOUT, 0L);
 	curl_easy_setopt(t.curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -462,15 +367,15 @@ rest_stream(struct ctl *ctl, const char *path, struct stream *s)
 	else if (!st.opened && rc == CURLE_OK) {
 		curl_easy_getinfo(t.curl, CURLINFO_RESPONSE_CODE,
 		    &st.reply.status);
-		parse(&st.reply);
+		reply_parse(&st.reply);
 		if (st.reply.status != 503)
 			end = STREAM_REFUSED;
 		if (end == STREAM_REFUSED && !s->quiet)
-			refused(ctl, &st.reply);
+			rest_refused(ctl, &st.reply);
 	} else if (!st.opened) {
 		end = STREAM_REFUSED;
 		if (!s->quiet)
-			cannot_reach(ctl, rc, t.error);
+			rest_unreachable(ctl, rc, t.error);
 	}
 	transfer_close(&t);
 	sse_free(&st.sse);

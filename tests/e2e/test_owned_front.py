@@ -20,7 +20,7 @@ FRONT_QUERIES = {
 }
 PEERS = {"trace": ["front", "keeper", "gateway"],
          "proxy": ["front", "keeper", "gateway", "upstream"],
-         "keeper": ["front", "container", "gateway", "trace", "proxy",
+         "keeper": ["front", "container", "gateway", "trace", "proxy", "mover",
                     "upstream"]}
 
 

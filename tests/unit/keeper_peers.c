@@ -260,6 +260,14 @@ f_list(struct peer *p, struct msg *m)
 	return 0;
 }
 
+/* What exports have left: nothing. */
+static int
+f_temp_drop(struct peer *p, struct msg *m)
+{
+	ct_done(p, m->id, 200);
+	return 0;
+}
+
 static int
 f_conf(struct peer *p, struct msg *m)
 {
@@ -370,6 +378,7 @@ const struct msg_handler peers_handlers[] = {
 	{ MSG_CT_TAG, f_tag },
 	{ MSG_CT_COPY, f_copy },
 	{ MSG_MODEL_CHECK, f_model },
+	{ MSG_CT_TEMP_DROP, f_temp_drop },
 	{ MSG_AGENT_CONF, f_conf },
 	{ MSG_TURN, f_turn },
 	{ MSG_AGENT_GONE, f_gone },

@@ -38,6 +38,12 @@ upload_start(struct call *c)
 	(void)c;
 }
 
+void
+download_start(struct call *c)
+{
+	(void)c;
+}
+
 /* ---- the table ---- */
 
 static bool

@@ -97,7 +97,7 @@ same(uint32_t type, const union msg_any *a, const union msg_any *b)
 static void
 test_round_trip(void **state)
 {
-	static char text[400000];
+	static char text[1200000];
 	union msg_any in, out;
 	uint8_t *buf, *copy;
 	uint32_t type;
@@ -202,7 +202,7 @@ test_edges(void **state)
 		{ PROC_KEEPER, PROC_PROXY }, { PROC_KEEPER, PROC_UPSTREAM },
 		{ PROC_GATEWAY, PROC_UPSTREAM }, { PROC_GATEWAY, PROC_PROXY },
 		{ PROC_GATEWAY, PROC_TRACE }, { PROC_PROXY, PROC_UPSTREAM },
-		{ PROC_UPSTREAM, PROC_DIALER },
+		{ PROC_UPSTREAM, PROC_DIALER }, { PROC_KEEPER, PROC_MOVER },
 	};
 	size_t i, n = sizeof(edges) / sizeof(edges[0]);
 	int a, b, want, found = 0;

@@ -207,6 +207,16 @@ uint64_t	 limits_image_base(struct json_object *image);
 uint64_t	 limits_base(struct json_object *instance);
 /* A member of config or devices that is a number. */
 void		 kv(struct jbuf *, const char *, uint64_t);
+/* ---- temp.c: what is made for a moment ---- */
+
+#define CT_TEMP_SNAPSHOT	"agentd-tmp-"
+
+struct jbuf;
+
+/* The property of an image that is for the export or import of that id. */
+void	temp_property(struct jbuf *, const char *id);
+/* A snapshot of ours that nobody has asked for. */
+bool	temp_snapshot(const char *name);
 
 /* ---- the verbs ---- */
 
@@ -225,6 +235,10 @@ void	images_start(uint64_t id);
 void	image_verify_start(uint64_t id, const struct m_ct_image_ref *);
 void	image_delete_start(uint64_t id, const struct m_ct_image_ref *);
 void	image_prune_start(uint64_t id, const struct m_ct_image_prune *);
+void	temp_drop_start(uint64_t id, const struct m_ct_temp *);
+/* Both take over the fd. */
+void	backup_start(uint64_t id, const struct m_ct_backup *, int fd);
+void	temp_image_start(uint64_t id, const struct m_ct_temp *, int fd);
 /* Takes over the fd. */
 void	image_put_start(uint64_t id, const struct m_ct_image *, int fd);
 

@@ -354,6 +354,12 @@ run(struct op *op)
 		op_done(op, 503, NULL, "nobody waits for it");
 		return;
 	}
+	if (valid_fingerprint(c->image)) {
+		/* Of an import: it has no alias. */
+		strlcpy(c->fingerprint, c->image, sizeof(c->fingerprint));
+		gate_enter(&c->turn, c->post, c);
+		return;
+	}
 	snprintf(path, sizeof(path), "/1.0/images/aliases/%s?project=%s",
 	    c->image, env_project());
 	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_alias,

@@ -18,6 +18,8 @@ agentd_container_SOURCES = workers/container/main.c \
 	workers/container/valid.c
 agentd_container_SOURCES += workers/container/events.c \
 	workers/container/wsc.c workers/container/wsc.h
+agentd_container_SOURCES += workers/container/backup.c \
+	workers/container/temp.c
 agentd_container_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(CURL_CFLAGS) \
 	$(JSON_CFLAGS) $(SODIUM_CFLAGS)
 agentd_container_LDADD = libjson.a libhttp.a $(WORKER_LIBS) $(CURL_LIBS) \

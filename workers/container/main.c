@@ -136,6 +136,32 @@ h_usage(struct peer *p, struct msg *m)
 	return 0;
 }
 
+static int
+h_backup(struct peer *p, struct msg *m)
+{
+	(void)p;
+	backup_start(m->id, &m->u.ct_backup, m->fd);
+	m->fd = -1;
+	return 0;
+}
+
+static int
+h_image_temp(struct peer *p, struct msg *m)
+{
+	(void)p;
+	temp_image_start(m->id, &m->u.ct_temp, m->fd);
+	m->fd = -1;
+	return 0;
+}
+
+static int
+h_temp_drop(struct peer *p, struct msg *m)
+{
+	(void)p;
+	temp_drop_start(m->id, &m->u.ct_temp);
+	return 0;
+}
+
 static const struct msg_handler handlers[] = {
 	{ MSG_CT_LIMITS, h_limits },
 	{ MSG_CT_USAGE, h_usage },
@@ -144,6 +170,9 @@ static const struct msg_handler handlers[] = {
 	{ MSG_CT_ADOPT, h_adopt },
 	{ MSG_CT_LIST, h_list },
 	{ MSG_CT_IMAGES, h_images },
+	{ MSG_CT_BACKUP, h_backup },
+	{ MSG_CT_IMAGE_TEMP, h_image_temp },
+	{ MSG_CT_TEMP_DROP, h_temp_drop },
 	{ MSG_CT_IMAGE_PUT, h_image_put },
 	{ MSG_CT_IMAGE_VERIFY, h_image_verify },
 	{ MSG_CT_IMAGE_DELETE, h_image_delete },

@@ -90,7 +90,8 @@ on_list(const struct incus_reply *r, void *arg)
 	for (i = 0; i < n; i++) {
 		o = json_object_array_get_idx(r->meta, i);
 		row.name = meta_str(o, "name");
-		if (row.name == NULL || !valid_snapshot(row.name))
+		if (row.name == NULL || !valid_snapshot(row.name) ||
+		    temp_snapshot(row.name))
 			continue;
 		text = meta_str(o, "created_at");
 		row.created_at = text != NULL ? time_parse(text) : 0;

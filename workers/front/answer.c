@@ -33,7 +33,7 @@ again(struct call *c)
 {
 	/* The secret is not in the body any more. */
 	if (c->retried || c->route->msg == MSG_PROVIDER_ADD ||
-	    c->upload != NULL) {
+	    c->upload != NULL || c->download != NULL) {
 		call_unavailable(c, proc_name(c->route->to));
 		return;
 	}

@@ -25,6 +25,7 @@ call_free(struct call *c)
 {
 	TAILQ_REMOVE(&calls.list, c, entry);
 	upload_free(c->upload);
+	download_free(c->download);
 	answer_free(c);
 	freezero(c, sizeof(*c));
 }
@@ -77,7 +78,8 @@ may_repeat(const struct call *c)
 {
 	const char *method = httpd_req_method(c->req);
 
-	if (c->retried || c->sse || c->upload != NULL || c->nrows > 0 ||
+	if (c->retried || c->sse || c->upload != NULL ||
+	    c->download != NULL || c->nrows > 0 ||
 	    c->part != NULL)
 		return (false);
 	return (!c->asked || strcmp(method, "GET") == 0 ||

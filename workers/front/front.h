@@ -22,6 +22,7 @@ struct call;
 struct evbuffer;
 struct jbuf;
 struct upload;
+struct download;
 
 #define FRONT_LIST_MAX	(16 * 1024 * 1024)	/* bytes of one list */
 #define FRONT_HELD_MAX	(64 * 1024 * 1024)	/* of all unfinished lists */
@@ -182,6 +183,7 @@ struct call {
 	size_t			 nrows, held;	/* rows, and bytes of them */
 	struct evbuffer		*part;		/* owned: start of a row */
 	struct upload		*upload;	/* owned */
+	struct download		*download;	/* owned */
 };
 
 enum listener { LISTEN_HTTP, LISTEN_UNIX };
@@ -214,6 +216,11 @@ void	 answer_free(struct call *);
 
 void	 upload_start(struct call *);
 void	 upload_free(struct upload *);
+
+/* ---- download.c: GET of an agent's file ---- */
+
+void	 download_start(struct call *);
+void	 download_free(struct download *);
 
 /* ---- local.c, openapi.c: what front answers itself ---- */
 

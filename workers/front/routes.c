@@ -22,6 +22,7 @@ static const struct route_set *const sets[] = {
 	&routes_provider,
 	&routes_chat,
 	&routes_pool,
+	&routes_move,
 	&routes_limits,
 };
 

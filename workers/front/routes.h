@@ -45,6 +45,6 @@ struct route_set {
 extern const struct route_set	routes_system, routes_agent, routes_trace,
 				routes_provider, routes_chat, routes_pool,
 				routes_image, routes_limits, routes_life,
-				routes_archive;
+				routes_archive, routes_move;
 
 #endif /* ROUTES_H */

@@ -1,5 +1,5 @@
 /*
- * PUT of an image: the body goes through a socket pair to who stores it.
+ * PUT of an image, POST of an agent: the body goes through a socket pair to who stores it.
  * SPDX-License-Identifier: ISC
  *
  * Runs in: front. Talks to: clients, keeper (which hands the socket on).
@@ -133,12 +133,15 @@ upload_start(struct call *c)
 	int saved, sv[2];
 
 	if (size <= 0) {
-		call_error(c, 411, "an image needs a Content-Length");
+		call_error(c, 411, "a file needs a Content-Length");
 		return;
 	}
 	if (call_args(c, &a) == -1)
 		return;
-	a.u.image_put.size = (uint64_t)size;
+	if (c->route->msg == MSG_AGENT_IMPORT)
+		a.u.agent_import.size = (uint64_t)size;
+	else
+		a.u.image_put.size = (uint64_t)size;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1) {
 		fields_free(&a);
 		call_unavailable(c, "a socket");
@@ -152,7 +155,7 @@ upload_start(struct call *c)
 		return;
 	}
 	c->peer = worker_peer(PROC_KEEPER);
-	c->id = peer_request_hold(c->peer, MSG_IMAGE_PUT, &a.u, sv[1],
+	c->id = peer_request_hold(c->peer, c->route->msg, &a.u, sv[1],
 	    (int)c->route->timeout_ms, answer_frame, c);
 	saved = errno;
 	fields_free(&a);

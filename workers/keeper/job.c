@@ -15,6 +15,7 @@
 #include "job.h"
 #include "limits.h"
 #include "log.h"
+#include "move.h"
 #include "worker.h"
 
 #define PATIENCE_MS	1500		/* for proxy's word on the model */
@@ -185,13 +186,17 @@ finish(struct job *j)
 {
 	struct agent	*a = j->agent;
 	struct db	*db = keeper_db();
+	/* One that is imported has brought its messages along. */
+	bool		 fresh = a->channel_id[0] == '\0';
 
-	sys_id(a->channel_id);
+	if (fresh)
+		sys_id(a->channel_id);
 	a->started_at = sys_time();
 	a->state = AGENT_RUNNING;
 	job_mark(j, JS_RUNNING);
 	if (db_begin(db) == 0) {
-		chat_channel_add(a);
+		if (fresh)
+			chat_channel_add(a);
 		(void)agent_save(a);
 		j->sm.step = JS_RUNNING;
 		jobrow_write(j, "success");
@@ -203,7 +208,8 @@ finish(struct job *j)
 		}
 	}
 	j->nmarks--;
-	a->channel_id[0] = '\0';
+	if (fresh)
+		a->channel_id[0] = '\0';
 	a->state = AGENT_DEPLOYING;
 	job_fail(j, JE_FAILED, 507, "the state database cannot be written");
 }
@@ -218,6 +224,8 @@ job_free(struct job *j)
 	if (j->create_req != 0)
 		peer_forget(worker_peer(PROC_CONTAINER), j->create_req,
 		    false);
+	if (j->source == JOB_BACKUP)
+		import_end(j->source_ref);
 	event_free(j->deadline);
 	event_free(j->patience);
 	event_free(j->again);

@@ -125,6 +125,12 @@ void		 job_ask_policy(struct job *);
 void		 job_ask_socket(struct job *);
 void		 job_ask_create(struct job *);
 
+/*
+ * Asks for an instance from that image (NULL: the framework's): the request,
+ * or 0.
+ */
+uint64_t	 job_ask_image(struct job *, const char *image, peer_reply_fn);
+
 /* ---- pooljob.c ---- */
 
 void		 job_ask_pool(struct job *);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "move.h"
 #include "limits.h"
 #include "log.h"
 #include "state.h"
@@ -99,8 +100,8 @@ job_on_created(struct msg *m, void *arg)
 	}
 }
 
-static void
-ask_image(struct job *j)
+uint64_t
+job_ask_image(struct job *j, const char *image, peer_reply_fn fn)
 {
 	const struct framework	*f = framework_get(j->agent->framework);
 	const struct agent	*a = j->agent;
@@ -113,7 +114,7 @@ ask_image(struct job *j)
 	m.instance = a->instance;
 	m.slug = a->slug;
 	m.node_id = worker_conf()->node_id;
-	m.image = f != NULL ? f->image : "";
+	m.image = image != NULL ? image : f != NULL ? f->image : "";
 	m.sock_dir = dir;
 	m.memory = a->memory;
 	m.cpus = a->cpus;
@@ -123,7 +124,8 @@ ask_image(struct job *j)
 	m.again = j->create_again;
 	/* No time-out: container has its own, and always answers. */
 	j->create_req = peer_request(worker_peer(PROC_CONTAINER),
-	    MSG_CT_CREATE, &m, 0, job_on_created, j);
+	    MSG_CT_CREATE, &m, 0, fn, j);
+	return j->create_req;
 }
 
 void
@@ -141,6 +143,11 @@ job_ask_create(struct job *j)
 		    "copy of is not there any more");
 		return;
 	}
+	if (j->source == JOB_BACKUP) {
+		/* Several requests; it says itself how they end. */
+		job_ask_backup(j);
+		return;
+	}
 	switch (j->source) {
 	case JOB_POOL:
 		job_ask_pool(j);
@@ -150,7 +157,7 @@ job_ask_create(struct job *j)
 		break;
 	case JOB_IMAGE:
 	case JOB_BACKUP:
-		ask_image(j);
+		(void)job_ask_image(j, NULL, job_on_created);
 		break;
 	}
 	if (j->create_req == 0) {

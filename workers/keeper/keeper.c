@@ -21,6 +21,7 @@
 #include "keeper.h"
 #include "limits.h"
 #include "log.h"
+#include "move.h"
 #include "prepare.h"
 #include "saga.h"
 #include "snapshot.h"
@@ -45,7 +46,7 @@ h_cancel(struct peer *p, struct msg *m)
 
 	if (peer_proc(p) == PROC_GATEWAY)
 		(void)bridge_cancel(m->id);
-	else if (!watch_cancel(c))
+	else if (!watch_cancel(c) && !export_cancel(c) && !import_cancel(c))
 		(void)job_unfollow(c);
 	return 0;
 }
@@ -59,6 +60,9 @@ static const struct msg_handler handlers[] = {
 	{ MSG_API_FRAMEWORKS, h_api_frameworks },
 	{ MSG_AGENT_DEPLOY, h_agent_deploy },
 	{ MSG_AGENT_LIST, h_agent_list },
+	{ MSG_AGENT_EXPORT, h_agent_export },
+	{ MSG_AGENT_IMPORT, h_agent_import },
+	{ MSG_SERVER_KEY, h_server_key },
 	{ MSG_AGENT_GET, h_agent_get },
 	{ MSG_AGENT_ACTION, h_agent_action },
 	{ MSG_AGENT_BULK, h_agent_bulk },
@@ -127,6 +131,7 @@ init(void)
 	if ((kp.db = db_open(path, &keeper_schema)) == NULL)
 		fatal("%s", path);
 	auth_init();
+	serverkey_init();
 	agent_load();
 	pool_load();
 	disk_load();
@@ -203,6 +208,7 @@ on_peer_up(struct peer *p)
 		job_peer_up();
 		disk_container_up();
 		saga_kick();
+		import_container_up();
 		break;
 	default:
 		break;
@@ -214,6 +220,8 @@ on_peer_down(struct peer *p)
 {
 	switch (peer_proc(p)) {
 	case PROC_FRONT:
+		export_front_down();
+		import_front_down();
 		client_new_front();
 		watch_down();
 		job_unfollow_all();

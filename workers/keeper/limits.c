@@ -61,6 +61,23 @@ limits_ok(struct client c, uint64_t memory, uint32_t cpus,
 	return false;
 }
 
+static uint64_t
+clip(uint64_t v, uint64_t min, uint64_t max)
+{
+	return v < min ? min : v > max ? max : v;
+}
+
+void
+limits_clip(struct agent *a)
+{
+	a->memory = clip(a->memory, MEMORY_MIN, MEMORY_MAX);
+	a->cpus = (uint32_t)clip(a->cpus, 1, CPUS_MAX);
+	if (a->disk != 0)
+		a->disk = clip(a->disk, DISK_MIN, DISK_MAX);
+	a->processes = (uint32_t)clip(a->processes, PROCESSES_MIN,
+	    PROCESSES_MAX);
+}
+
 uint32_t
 limits_processes(const struct agent *a)
 {

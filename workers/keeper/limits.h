@@ -19,6 +19,8 @@
  */
 bool	 limits_ok(struct client, uint64_t memory, uint32_t cpus,
 	    uint32_t processes, uint64_t disk);
+/* What is over this server's bounds comes down to them. */
+void	 limits_clip(struct agent *);
 /* The processes that an agent may have. */
 uint32_t limits_processes(const struct agent *);
 int	 h_agent_limits(struct peer *, struct msg *);

@@ -54,6 +54,12 @@ provider_set_key(int fd)
 	return n == SECRET_KEY_LEN ? 0 : -1;
 }
 
+const struct secret_key *
+provider_key(void)
+{
+	return &key;
+}
+
 /* ---- telling proxy and upstream ---- */
 
 #define PROVIDER_COLS \

@@ -254,9 +254,23 @@ static const char v_archive[] =
 	" owner_id TEXT NOT NULL,"
 	" at REAL NOT NULL) STRICT, WITHOUT ROWID;";
 
+static const char v_move[] =
+	"CREATE TABLE server_key ("
+	" id TEXT PRIMARY KEY,"
+	" owner_id TEXT NOT NULL,"
+	" public BLOB NOT NULL,"
+	" key_id TEXT NOT NULL,"	/* which state key sealed it */
+	" nonce BLOB NOT NULL,"
+	" secret BLOB NOT NULL,"
+	" created_at REAL NOT NULL) STRICT;"
+	/* One answer a turn: a copy of a chat is another channel's. */
+	"DROP INDEX message_answer;"
+	"CREATE UNIQUE INDEX message_answer ON message (channel_id, trace_id)"
+	" WHERE author_type = 'agent';";
+
 /* A new part of keeper appends a step of its own, named after it. */
 static const char *const steps[] = { v1, v2, v_pool, v_saga, v_limits,
-	v_archive };
+    v_archive, v_move };
 
 const struct db_schema keeper_schema = {
 	.name = "state.db",

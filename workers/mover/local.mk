@@ -1,7 +1,15 @@
 # Build rules of workers/mover/.
 # SPDX-License-Identifier: ISC
 pkglibexec_PROGRAMS += agentd-mover
+MOVER_PARSE = common/movefile.h common/movefile.c \
+	workers/mover/doc.h workers/mover/doc.c \
+	workers/mover/record.h workers/mover/record.c \
+	workers/mover/set.h workers/mover/set.c \
+	workers/mover/tar.h workers/mover/tar.c \
+	workers/mover/tarhead.h workers/mover/tarhead.c
 agentd_mover_SOURCES = workers/mover/main.c workers/mover/mover.h \
-	workers/mover/spool.c
+	workers/mover/check.c workers/mover/feed.c workers/mover/in.h \
+	workers/mover/in.c workers/mover/out.c workers/mover/section.h \
+	workers/mover/section.c workers/mover/spool.c $(MOVER_PARSE)
 agentd_mover_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
 agentd_mover_LDADD = libhttp.a $(WORKER_LIBS) $(SODIUM_LIBS)

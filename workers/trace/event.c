@@ -279,6 +279,30 @@ tev_new(const struct m_trace_event *m, const char *name, char *payload,
 	return e;
 }
 
+struct tev *
+tev_imported(struct m_trace_event *m, const char *name, char *payload,
+    size_t len)
+{
+	static const char prefix[] = "import:";
+	char source[17];
+	struct tev *e;
+
+	if (strncmp(m->source, prefix, sizeof(prefix) - 1) != 0) {
+		(void)snprintf(source, sizeof(source), "%s%s", prefix,
+		    m->source);
+		m->source = source;
+	}
+	/* As of then: what is old was checked by who trusts the signer. */
+	if ((e = tev_new(m, name, payload, len, m->created_at)) == NULL)
+		return NULL;
+	/* Whole microseconds as they were, not the ones below. */
+	e->created_at = round(m->created_at * 1e6) / 1e6;
+	e->hour = hour_of(e->created_at);
+	e->moved = false;
+	e->imported = true;
+	return e;
+}
+
 void
 tev_free(struct tev *e)
 {

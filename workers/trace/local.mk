@@ -3,9 +3,11 @@
 pkglibexec_PROGRAMS += agentd-trace
 TRACE_MODULES = workers/trace/trace.h workers/trace/query.h \
 	workers/trace/agents.c workers/trace/bucket.c workers/trace/event.c \
-	workers/trace/fallback.c workers/trace/query.c workers/trace/store.c \
+	workers/trace/fallback.c workers/trace/hours.c \
+	workers/trace/query.c workers/trace/store.c \
 	workers/trace/sweep.c workers/trace/tail.c
 agentd_trace_SOURCES = workers/trace/main.c workers/trace/intake.h \
+	workers/trace/move.h workers/trace/export.c workers/trace/import.c \
 	workers/trace/intake.c workers/trace/out.c workers/trace/post.h \
 	workers/trace/post.c $(TRACE_MODULES)
 agentd_trace_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)

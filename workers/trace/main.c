@@ -12,6 +12,7 @@
 
 #include "intake.h"
 #include "log.h"
+#include "move.h"
 #include "peer.h"
 #include "post.h"
 #include "trace.h"
@@ -65,6 +66,8 @@ static const struct msg_handler handlers[] = {
 	{ MSG_TRACE_AGENT, h_agent },
 	{ MSG_TRACE_EVENT, intake_event },
 	{ MSG_TRACE_MORE, intake_more },
+	{ MSG_TRACE_EXPORT, h_trace_export },
+	{ MSG_TRACE_IMPORT, h_trace_import },
 	{ MSG_TRACE_QUERY, h_query },
 	{ MSG_TRACE_POST, h_post },
 	{ MSG_CANCEL, h_cancel },
@@ -97,6 +100,10 @@ peer_down(struct peer *p)
 		api_front_down();
 	else
 		intake_down(peer_proc(p));
+	if (peer_proc(p) == PROC_KEEPER) {
+		export_cancel_all();
+		import_cancel_all();
+	}
 }
 
 static void

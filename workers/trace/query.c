@@ -13,11 +13,9 @@
 #include <sys/types.h>
 #include <sys/queue.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -26,7 +24,6 @@
 #include "query.h"
 #include "trace.h"
 
-#define HOURS_MAX	20000		/* of one agent */
 #define SLICE_ROWS	64
 #define SLICE_BYTES	(512 * 1024)
 #define FAR		1e300
@@ -72,58 +69,6 @@ void
 query_wake(struct query *q)
 {
 	event_active(q->ev, EV_TIMEOUT, 0);
-}
-
-/* ---- the hours ---- */
-
-static int
-by_hour_desc(const void *a, const void *b)
-{
-	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return x < y ? 1 : x > y ? -1 : 0;
-}
-
-/* The agent's hours that the filter can touch, newest first, each once. */
-static int
-list_hours(struct query *q)
-{
-	const char *suffix;
-	struct dirent *d;
-	int64_t hour;
-	size_t i, n = 0, size = 0;
-	DIR *dir;
-	int fd;
-
-	if ((fd = bucket_dir(q->agent_id, false)) == -1)
-		return errno == ENOENT ? 0 : -1;
-	if ((dir = fdopendir(fd)) == NULL) {
-		close(fd);
-		return -1;
-	}
-	while (n < HOURS_MAX && (d = readdir(dir)) != NULL) {
-		hour = bucket_hour(d->d_name, &suffix);
-		if (hour == -1 || (strcmp(suffix, ".db") != 0 &&
-		    strcmp(suffix, ".jsonl") != 0) ||
-		    (double)(hour + 1) * 3600 <= q->filter.since ||
-		    (double)hour * 3600 > q->filter.until)
-			continue;
-		if (n == size) {
-			size = size == 0 ? 64 : size * 2;
-			q->hours = reallocarray(q->hours, size,
-			    sizeof(*q->hours));
-			if (q->hours == NULL)
-				fatal("query");
-		}
-		q->hours[n++] = hour;
-	}
-	closedir(dir);
-	if (n > 0)
-		qsort(q->hours, n, sizeof(*q->hours), by_hour_desc);
-	for (i = 0; i < n; i++)
-		if (q->nhours == 0 || q->hours[q->nhours - 1] != q->hours[i])
-			q->hours[q->nhours++] = q->hours[i];
-	return 0;
 }
 
 /* ---- finding ---- */
@@ -244,8 +189,8 @@ scan_hour(struct query *q)
 
 /* ---- showing ---- */
 
-static int
-read_event(struct db *db, int64_t seq, struct jbuf *b)
+int
+query_read(struct db *db, int64_t seq, struct jbuf *b)
 {
 	struct envelope v;
 	struct db_stmt *s;
@@ -295,7 +240,7 @@ query_show(struct query *q, const struct ref *ref)
 	if (ref->fallback)
 		fallback_read(q->agent_id, ref->hour, ref->pos, &b);
 	else if ((db = bucket_get(q->agent_id, ref->hour, false)) != NULL)
-		read_event(db, ref->pos, &b);
+		query_read(db, ref->pos, &b);
 	/* Gone meanwhile, or damaged: the others are still worth showing. */
 	if ((text = jbuf_text(&b, &len)) != NULL && len > 0)
 		r = out_row(q->id, q->follow ? "trace" : "", text, len) == -1 ?
@@ -414,7 +359,8 @@ query_start(uint64_t id, const char *principal, const char *agent_id,
 	q->follow = follow;
 	TAILQ_INSERT_TAIL(&queries, q, entry);
 	qs.n++;
-	if (list_hours(q) == -1) {
+	if (hours_list(agent_id, q->filter.since, q->filter.until, &q->hours,
+	    &q->nhours) == -1) {
 		log_warn("agent %s: trace", agent_id);
 		query_free(q);
 		return "the trace cannot be read";

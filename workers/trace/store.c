@@ -160,7 +160,9 @@ put(struct db *db, struct tev *e, int64_t *seq)
 	*seq = 0;
 	if (e->minted)
 		return insert(db, e, seq);
-	if ((r = lookup(db, e)) == 2) {
+	if ((r = lookup(db, e)) == 2 && e->imported)
+		r = 1;
+	if (r == 2) {
 		tev_conflict(e);
 		r = lookup(db, e);
 	}

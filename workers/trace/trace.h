@@ -50,6 +50,7 @@ struct tev {
 	int64_t		 hour;		/* of the bucket */
 	bool		 moved;		/* created_at is not the caller's */
 	bool		 minted;	/* the id is ours: no other has it */
+	bool		 imported;	/* not stored if the id is there */
 	unsigned int	 status;	/* 0: not yet decided */
 	uint8_t		 digest[TRACE_DIGEST];	/* of what was sent */
 	char		 agent_id[33];
@@ -84,6 +85,12 @@ const char	*tev_check(const struct m_trace_event *);
  */
 struct tev	*tev_new(const struct m_trace_event *, const char *name,
 		    char *payload, size_t len, double now);
+/*
+ * The same for an event of another server: it keeps its time, its source says
+ * that it was imported.
+ */
+struct tev	*tev_imported(struct m_trace_event *, const char *name,
+		    char *payload, size_t len);
 void		 tev_free(struct tev *);
 /* A different event under an id that is taken: give it one of its own. */
 void		 tev_conflict(struct tev *);
@@ -119,6 +126,14 @@ void	 bucket_name(char [HOUR_NAME], int64_t hour);
 /* Hour of a file name, its suffix in *suffix; -1 if it is no bucket. */
 int64_t	 bucket_hour(const char *file, const char **suffix);
 int64_t	 hour_of(double);
+
+/* ---- hours.c ---- */
+
+#define HOURS_MAX	20000		/* of one agent */
+
+/* The agent's hours in that time, newest first, each once; to be freed. */
+int	 hours_list(const char *agent_id, double since, double until,
+	    int64_t **, size_t *);
 
 /* ---- where events are, which are wanted ---- */
 
@@ -196,6 +211,8 @@ void	 query_cancel_all(void);
 /* There is room again in the queue to front. */
 void	 query_resume(void);
 size_t	 query_count(void);
+/* Writes one stored event as JSON: 0, or -1 if it is not there. */
+int	 query_read(struct db *, int64_t seq, struct jbuf *);
 /* An event has been committed: tails may want it. */
 void	 query_publish(const struct tev *, const struct ref *);
 

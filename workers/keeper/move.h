@@ -1,0 +1,70 @@
+/*
+ * Agents that move: exports, imports, and the key that signs files.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.
+ */
+#ifndef MOVE_H
+#define MOVE_H
+
+#include "job.h"
+#include "peer.h"
+
+#define SERVER_KEY_LEN	32
+#define SIGNATURE_LEN	64
+
+/* ---- serverkey.c ---- */
+
+/* Reads or makes the key; without the state key there is none. */
+void	serverkey_init(void);
+/* NULL if there is none. */
+const uint8_t *serverkey_public(void);
+/*
+ * Signs prefix and data, so that a signature is of use for one purpose only.
+ * -1 if there is no key or memory.
+ */
+int	serverkey_sign(const char *prefix, const void *, size_t,
+	    uint8_t [SIGNATURE_LEN]);
+int	serverkey_verify(const char *prefix, const void *, size_t,
+	    const uint8_t key[SERVER_KEY_LEN],
+	    const uint8_t [SIGNATURE_LEN]);
+int	h_server_key(struct peer *, struct msg *);
+
+/* ---- move_out.c ---- */
+
+int	h_agent_export(struct peer *, struct msg *);
+bool	export_cancel(struct client);
+void	export_front_down(void);
+
+/* ---- move_in.c ---- */
+
+int	h_agent_import(struct peer *, struct msg *);
+bool	import_cancel(struct client);
+void	import_front_down(void);
+/* What an earlier keeper has left in Incus goes. */
+void	import_container_up(void);
+
+/* ---- move_job.c: the instance of an import ---- */
+
+struct import;
+
+/* What a job has to know of an import whose ref it holds. */
+struct import_use {
+	char		 id[ID_LEN + 1];
+	char		 fingerprint[65];	/* of its image */
+	char		 server[65];
+	char		 channel_id[ID_LEN + 1];	/* as it was there */
+	uint64_t	 events, messages;
+	uint64_t	 stored;	/* messages */
+	bool		 chat_done;
+};
+
+/* NULL: keeper was restarted meanwhile. */
+struct import_use *import_use(const char *id);
+/* The job is through with it. */
+void	import_end(const char *id);
+/* Makes the instance of a JOB_BACKUP, with chat and trace. */
+void	job_ask_backup(struct job *);
+
+#endif /* MOVE_H */

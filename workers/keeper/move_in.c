@@ -1,0 +1,592 @@
+/*
+ * Import: an agent from a file, checked before anything is made of it.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.  Talks to: front, mover, proxy, container.
+ *
+ * mover spools the file and says who has signed it; if he is trusted, mover
+ * looks inside and hands over typed values.  From these an agent of the
+ * importer is made that may nothing its owner could not give it: models that
+ * there are here, limits within the bounds, no network.  Then its files
+ * become an image, and a deploy like any other begins (move_job.c).
+ */
+#include <sys/queue.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "archive.h"
+#include "keeper.h"
+#include "limits.h"
+#include "log.h"
+#include "move.h"
+#include "movefile.h"
+#include "tell.h"
+#include "worker.h"
+
+#define ASK_MS		20000
+#define AGENTS_MAX	1000
+#define CANDIDATES	33
+
+struct import {
+	TAILQ_ENTRY(import) entry;
+	struct import_use use;		/* first: its id */
+	struct client	 client;
+	struct pass	 who;
+	char		 name[129];	/* as asked for, or "" */
+	char		 model[257];
+	char		 network[17];
+	char		 trust[65];
+	char		 signer[65];
+	char		 owner[65];	/* in the file */
+	bool		 ours;		/* this server has signed it */
+	struct agent	*agent;		/* made up; NULL: not yet, or deployed */
+	char		 wanted[4400];	/* models to be tried, one a line */
+	const char	*next;		/* of them */
+	char		 tried[257];
+	bool		 policy;	/* proxy knows the agent */
+	uint64_t	 image_size;
+	bool		 deploying;	/* a job has it now */
+	bool		 given_up;
+};
+
+static TAILQ_HEAD(, import) imports = TAILQ_HEAD_INITIALIZER(imports);
+
+static void	 try_model(struct import *);
+
+static struct import *
+find(const char *id)
+{
+	struct import	*i;
+
+	TAILQ_FOREACH(i, &imports, entry)
+		if (strcmp(i->use.id, id) == 0)
+			return i;
+	return NULL;
+}
+
+struct import_use *
+import_use(const char *id)
+{
+	struct import	*i = find(id);
+
+	return i != NULL ? &i->use : NULL;
+}
+
+/* ---- the end ---- */
+
+static void
+on_dropped(struct msg *m, void *arg)
+{
+	(void)arg;
+	if (m != NULL && m->type == MSG_CT_DONE &&
+	    m->u.ct_done.status >= 300)
+		log_warnx("image of an import: %s", m->u.ct_done.error);
+}
+
+static void
+drop_image(const char *id)
+{
+	struct m_ct_temp	 m = { .id = id, .size = 0 };
+
+	(void)peer_request(worker_peer(PROC_CONTAINER), MSG_CT_TEMP_DROP, &m,
+	    0, on_dropped, NULL);
+}
+
+static void
+on_forgotten(struct msg *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+}
+
+static void
+import_free(struct import *i)
+{
+	struct m_move_id	 m = { i->use.id };
+	struct m_agent_id	 a;
+
+	(void)peer_send(worker_peer(PROC_MOVER), MSG_MOVE_DROP, &m);
+	if (i->use.fingerprint[0] != '\0')
+		drop_image(i->use.id);
+	if (i->agent != NULL && i->policy) {
+		a.agent_id = i->agent->id;
+		(void)peer_request(worker_peer(PROC_PROXY), MSG_AGENT_DROP, &a,
+		    ASK_MS, on_forgotten, NULL);
+	}
+	TAILQ_REMOVE(&imports, i, entry);
+	free(i->agent);
+	free(i);
+}
+
+void
+import_end(const char *id)
+{
+	struct import	*i = find(id);
+
+	if (i != NULL)
+		import_free(i);
+}
+
+static void __attribute__((format(printf, 3, 4)))
+refuse(struct import *i, uint32_t status, const char *fmt, ...)
+{
+	char	 text[600];
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_warnx("import: %u %s", status, text);
+	audit_add(&i->who, "AGENT_IMPORT", i->signer, status, text);
+	reply_error(i->client, status, "%s", text);
+	import_free(i);
+}
+
+/* An answer that is good; else the import has ended. */
+static bool
+good(struct import *i, const struct msg *m, uint32_t type)
+{
+	const char	*error = "a worker has ended in the middle of it";
+	uint32_t	 status = 503;
+
+	if (m != NULL && m->type == MSG_DONE) {
+		status = m->u.done.status;
+		error = m->u.done.error;
+	} else if (m != NULL && m->type == MSG_CT_DONE) {
+		status = m->u.ct_done.status;
+		error = m->u.ct_done.error;
+	}
+	if (i->given_up) {
+		status = 499;
+		error = "the client has left";
+	} else if (m != NULL && m->type == type)
+		return true;
+	refuse(i, status < 400 || status > 599 ? 502 : status, "%s", error);
+	return false;
+}
+
+/* ---- the image of its files ---- */
+
+/* The deploy answers the client; its job ends with import_end(). */
+static void
+begin(struct import *i)
+{
+	struct agent	*a = i->agent;
+
+	i->agent = NULL;
+	i->deploying = true;
+	audit_add(&i->who, "AGENT_IMPORT", a->slug, 202, i->signer);
+	deploy_begin(i->client, &i->who, a, JOB_BACKUP, i->use.id, "");
+}
+
+static void
+on_image(struct msg *m, void *arg)
+{
+	struct import	*i = arg;
+
+	if (m != NULL && m->type == MSG_CT_IMAGE_ROW && m->more) {
+		(void)strlcpy(i->use.fingerprint,
+		    m->u.ct_image_row.fingerprint,
+		    sizeof(i->use.fingerprint));
+		return;
+	}
+	if (m != NULL && m->type == MSG_CT_DONE &&
+	    m->u.ct_done.status < 300 && !i->given_up &&
+	    i->use.fingerprint[0] != '\0')
+		begin(i);
+	else
+		(void)good(i, m, MSG_NONE);
+}
+
+static void
+on_pipe(struct msg *m, void *arg)
+{
+	struct import		*i = arg;
+	struct m_ct_temp	 t = { .id = i->use.id,
+	    .size = i->image_size };
+	int			 fd;
+
+	if (!good(i, m, MSG_MOVE_PIPE))
+		return;
+	fd = m->fd;
+	m->fd = -1;
+	if (fd == -1)
+		refuse(i, 502, "mover gave no pipe");
+	else if (peer_request_fd(worker_peer(PROC_CONTAINER),
+	    MSG_CT_IMAGE_TEMP, &t, fd, 0, on_image, i) == 0)
+		(void)good(i, NULL, MSG_NONE);
+}
+
+static void
+ask_image(struct import *i)
+{
+	struct m_move_id	 m = { i->use.id };
+
+	if (peer_request(worker_peer(PROC_MOVER), MSG_MOVE_IMAGE, &m, ASK_MS,
+	    on_pipe, i) == 0)
+		(void)good(i, NULL, MSG_NONE);
+}
+
+/* ---- models: what there is here of what it had ---- */
+
+static void
+models_done(struct import *i)
+{
+	struct agent	*a = i->agent;
+	size_t		 n;
+	char		*p;
+
+	if (a->fallbacks[0] == '\0' && i->wanted[0] != '\0') {
+		for (p = i->wanted; *p != '\0'; p++)
+			if (*p == '\n')
+				*p = ' ';
+		refuse(i, 409, "none of the models of the agent is here (%s): "
+		    "add a provider that has one, or name another with "
+		    "--model", i->wanted);
+		return;
+	}
+	/* The first is the model, the others its fallbacks. */
+	n = strcspn(a->fallbacks, "\n");
+	(void)snprintf(a->model, sizeof(a->model), "%.*s", (int)n,
+	    a->fallbacks);
+	memmove(a->fallbacks, a->fallbacks + n + (a->fallbacks[n] == '\n'),
+	    strlen(a->fallbacks + n + (a->fallbacks[n] == '\n')) + 1);
+	ask_image(i);
+}
+
+static void
+on_policy(struct msg *m, void *arg)
+{
+	struct import	*i = arg;
+	struct agent	*a = i->agent;
+
+	if (m == NULL || m->type != MSG_DONE || i->given_up ||
+	    m->u.done.status >= 500) {
+		(void)good(i, m, MSG_NONE);
+		return;
+	}
+	if (m->u.done.status < 300) {
+		i->policy = true;
+		if (a->fallbacks[0] != '\0')
+			(void)strlcat(a->fallbacks, "\n",
+			    sizeof(a->fallbacks));
+		(void)strlcat(a->fallbacks, i->tried, sizeof(a->fallbacks));
+	}
+	try_model(i);
+}
+
+/* proxy is asked for each as for an agent with that model alone. */
+static void
+try_model(struct import *i)
+{
+	struct agent	 probe = *i->agent;
+	size_t		 n;
+
+	while (*i->next == '\n')
+		i->next++;
+	if (*i->next == '\0') {
+		models_done(i);
+		return;
+	}
+	n = strcspn(i->next, "\n");
+	(void)snprintf(i->tried, sizeof(i->tried), "%.*s", (int)n, i->next);
+	i->next += n;
+	(void)strlcpy(probe.model, i->tried, sizeof(probe.model));
+	probe.fallbacks[0] = '\0';
+	if (tell_policy(&probe, ASK_MS, on_policy, i) == 0)
+		(void)good(i, NULL, MSG_NONE);
+}
+
+/* ---- the agent, from what mover has read ---- */
+
+/*
+ * Its own id, if that gives the importer nothing of somebody else's: what is
+ * here under that id becomes his.
+ */
+static bool
+may_keep_id(const struct import *i, const char *id)
+{
+	if (agent_by_id(id) != NULL || pool_knows(id) || archive_knows(id))
+		return false;
+	return i->who.role == ROLE_ADMIN ||
+	    (i->ours && strcmp(i->owner, i->who.principal) == 0);
+}
+
+static void
+set_limits(struct agent *a, const struct m_move_record *r,
+    const struct framework *f)
+{
+	uint64_t	 memory, disk;
+	uint32_t	 cpus, processes;
+
+	deploy_limits(f, &memory, &cpus, &disk, &processes);
+	a->memory = r->memory != 0 ? r->memory : memory;
+	a->cpus = r->cpus != 0 ? r->cpus : cpus;
+	a->disk = r->disk != 0 ? r->disk : disk;
+	a->processes = r->processes != 0 ? r->processes : processes;
+	limits_clip(a);
+}
+
+static struct agent *
+make_agent(struct import *i, const struct m_move_record *r, const char *slug,
+    const struct framework *f)
+{
+	struct agent	*a = deploy_agent(&i->who, slug);
+
+	if (may_keep_id(i, r->agent_id)) {
+		(void)strlcpy(a->id, r->agent_id, sizeof(a->id));
+		(void)snprintf(a->instance, sizeof(a->instance),
+		    "agentd-%.12s", a->id);
+	}
+	(void)strlcpy(a->display_name, i->name[0] != '\0' ? i->name :
+	    r->display_name, sizeof(a->display_name));
+	(void)strlcpy(a->framework, r->framework, sizeof(a->framework));
+	(void)strlcpy(a->emoji, r->emoji, sizeof(a->emoji));
+	(void)strlcpy(a->color, agent_color_ok(r->color) ? r->color :
+	    "#888888", sizeof(a->color));
+	if (i->network[0] != '\0')
+		(void)strlcpy(a->network, i->network, sizeof(a->network));
+	set_limits(a, r, f);
+	a->idle = r->idle;
+	return a;
+}
+
+static void
+take_record(struct import *i, const struct m_move_record *r)
+{
+	const struct framework	*f = framework_get(r->framework);
+	char			 slug[SLUG_MAX + 1], names[512];
+	int			 status;
+
+	(void)strlcpy(i->owner, r->owner, sizeof(i->owner));
+	(void)strlcpy(i->use.server, r->server, sizeof(i->use.server));
+	(void)strlcpy(i->use.channel_id, r->channel_id,
+	    sizeof(i->use.channel_id));
+	i->use.events = r->events;
+	i->use.messages = r->messages;
+	i->image_size = r->image_size;
+	if (f == NULL) {
+		refuse(i, 409, "the agent runs on %s, which is not in the "
+		    "catalog here; there are: %s", r->framework,
+		    framework_names(names, sizeof(names)));
+		return;
+	}
+	status = agent_free_slug(i->name[0] != '\0' ? i->name : r->slug,
+	    slug);
+	if (status != 0) {
+		refuse(i, (uint32_t)status, status == 400 ? "name: needs at "
+		    "least one letter or digit of ASCII" : "name: there are "
+		    "too many agents of that name");
+		return;
+	}
+	i->agent = make_agent(i, r, slug, f);
+	if (i->model[0] != '\0')
+		(void)strlcpy(i->wanted, i->model, sizeof(i->wanted));
+	else
+		(void)snprintf(i->wanted, sizeof(i->wanted), "%s\n%s",
+		    r->model, r->fallbacks);
+	i->next = i->wanted;
+	/* Without a model of its own it may use what there is, as before. */
+	if (strcmp(i->wanted, "\n") == 0)
+		i->wanted[0] = '\0';
+	try_model(i);
+}
+
+static void
+on_record(struct msg *m, void *arg)
+{
+	struct import	*i = arg;
+
+	if (good(i, m, MSG_MOVE_RECORD))
+		take_record(i, &m->u.move_record);
+}
+
+/* ---- the signature ---- */
+
+/* One a line, as in a list of hosts. */
+static bool
+is_listed(const char *list, const char *key)
+{
+	const char	*p = list == NULL ? "" : list;
+	size_t		 n;
+
+	for (; *p != '\0'; p += n + (p[n] == '\n')) {
+		n = strcspn(p, "\n");
+		if (n == strlen(key) && memcmp(p, key, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+on_signed(struct msg *m, void *arg)
+{
+	struct import			*i = arg;
+	const struct m_move_sign	*s;
+	struct m_move_id		 next = { i->use.id };
+
+	if (!good(i, m, MSG_MOVE_SIGNED))
+		return;
+	s = &m->u.move_sign;
+	if (s->key.len != SERVER_KEY_LEN ||
+	    s->signature.len != SIGNATURE_LEN) {
+		refuse(i, 502, "mover gave no signature");
+		return;
+	}
+	sys_hex(i->signer, s->key.ptr, SERVER_KEY_LEN);
+	if (serverkey_verify(MF_SIGNED, s->manifest.ptr, s->manifest.len,
+	    s->key.ptr, s->signature.ptr) == -1) {
+		refuse(i, 422, "the signature of the file is wrong");
+		return;
+	}
+	i->ours = serverkey_public() != NULL &&
+	    memcmp(serverkey_public(), s->key.ptr, SERVER_KEY_LEN) == 0;
+	if (!i->ours && strcmp(i->trust, i->signer) != 0 &&
+	    !is_listed(worker_conf()->trusted_exporters, i->signer)) {
+		refuse(i, 403, "the file is signed with the key %s of another "
+		    "server, which is not trusted here: put it under "
+		    "trusted_exporters in agentd.yaml, or trust it this once "
+		    "(--trust-key)", i->signer);
+		return;
+	}
+	/* No time-out: it reads all of it. */
+	if (peer_request(worker_peer(PROC_MOVER), MSG_MOVE_CHECK, &next, 0,
+	    on_record, i) == 0)
+		(void)good(i, NULL, MSG_NONE);
+}
+
+/* ---- the request ---- */
+
+static bool
+is_plain(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+may_import(struct client c, const struct pass *who,
+    const struct m_agent_import *in)
+{
+	static const char *const networks[] = { "", "none", "egress",
+	    "allow" };
+	uint32_t	 total, running, connected;
+	uint8_t		 key[SERVER_KEY_LEN];
+	size_t		 i;
+
+	for (i = 0; i < 4 && strcmp(in->network, networks[i]) != 0; i++)
+		continue;
+	agent_counts(&total, &running, &connected);
+	if (!is_plain(in->name) || !is_plain(in->model))
+		reply_error(c, 422, "%s: has a control character",
+		    !is_plain(in->name) ? "name" : "model");
+	else if (i == 4)
+		reply_error(c, 422, "network: must be none, egress or allow");
+	else if (in->trust_key[0] != '\0' &&
+	    sys_unhex(key, sizeof(key), in->trust_key) == -1)
+		reply_error(c, 422, "trust_key: must be 64 lower-case hex "
+		    "digits");
+	else if (who->role != ROLE_ADMIN && (i > 1 ||
+	    in->trust_key[0] != '\0'))
+		reply_error(c, 403, "%s: only an admin may say that",
+		    i > 1 ? "network" : "trust_key");
+	else if (in->size > worker_conf()->import_limit)
+		reply_error(c, 413, "the file has %llu bytes: "
+		    "limits.import_size allows %llu",
+		    (unsigned long long)in->size,
+		    (unsigned long long)worker_conf()->import_limit);
+	else if (total >= AGENTS_MAX)
+		reply_error(c, 429, "there are %u agents: no more are made",
+		    total);
+	else if (tracebox_full())
+		reply_error(c, 503, "trace does not take records at this "
+		    "time: try again");
+	else
+		return true;
+	return false;
+}
+
+int
+h_agent_import(struct peer *p, struct msg *m)
+{
+	const struct m_agent_import	*in = &m->u.agent_import;
+	struct client			 c = client_of(m);
+	struct m_move_in		 out;
+	struct import			*i;
+	struct pass			 who;
+	int				 fd = m->fd;
+
+	(void)p;
+	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1 ||
+	    !may_import(c, &who, in))
+		return 0;
+	if ((i = calloc(1, sizeof(*i))) == NULL)
+		fatal("import");
+	m->fd = -1;
+	sys_id(i->use.id);
+	i->client = c;
+	i->who = who;
+	(void)strlcpy(i->name, in->name, sizeof(i->name));
+	(void)strlcpy(i->model, in->model, sizeof(i->model));
+	(void)strlcpy(i->network, in->network, sizeof(i->network));
+	(void)strlcpy(i->trust, in->trust_key, sizeof(i->trust));
+	TAILQ_INSERT_TAIL(&imports, i, entry);
+	out.id = i->use.id;
+	out.size = in->size;
+	/* As long as the client takes; mover and front see that he goes on. */
+	if (peer_request_hold(worker_peer(PROC_MOVER), MSG_MOVE_IN, &out, fd,
+	    0, on_signed, i) == 0)
+		(void)good(i, NULL, MSG_NONE);
+	return 0;
+}
+
+static void
+abandon(struct import *i)
+{
+	struct m_move_id	 m = { i->use.id };
+
+	if (i->deploying)
+		return;
+	i->given_up = true;
+	i->client.id = 0;
+	(void)peer_send(worker_peer(PROC_MOVER), MSG_MOVE_DROP, &m);
+}
+
+bool
+import_cancel(struct client c)
+{
+	struct import	*i;
+
+	TAILQ_FOREACH(i, &imports, entry)
+		if (i->client.id == c.id && i->client.gen == c.gen) {
+			abandon(i);
+			return true;
+		}
+	return false;
+}
+
+void
+import_front_down(void)
+{
+	struct import	*i;
+
+	TAILQ_FOREACH(i, &imports, entry)
+		abandon(i);
+}
+
+void
+import_container_up(void)
+{
+	struct import	*i;
+
+	TAILQ_FOREACH(i, &imports, entry)
+		if (i->use.fingerprint[0] != '\0')
+			return;
+	drop_image("");
+}
