@@ -7,6 +7,7 @@ CATALOG_FILES = \
 	catalog/images/common/manifest.js \
 	catalog/images/common/masked \
 	catalog/images/common/packages \
+	catalog/images/common/root/etc/agentd/proxy.env \
 	catalog/images/common/root/etc/systemd/journald.conf.d/agentd.conf \
 	catalog/images/common/root/etc/systemd/system.conf.d/agentd.conf \
 	catalog/images/common/root/etc/systemd/system/agentd-link.service \

@@ -18,8 +18,10 @@ libjson_a_CPPFLAGS = $(AM_CPPFLAGS)
 
 HTTP_TEST_LIBS = libhttp.a $(EVENT_LIBS) $(UNIT_LIBS)
 if HAVE_CMOCKA
-UNIT += tests/unit/test_http tests/unit/test_httpc tests/unit/test_sse \
+UNIT += tests/unit/test_domain tests/unit/test_http tests/unit/test_httpc tests/unit/test_sse \
 	tests/unit/test_jscan tests/unit/test_httpd tests/unit/test_ws
+tests_unit_test_domain_SOURCES = tests/unit/test_domain.c
+tests_unit_test_domain_LDADD = libcommon.a $(UNIT_LIBS)
 tests_unit_test_ws_SOURCES = tests/unit/test_ws.c
 tests_unit_test_ws_LDADD = $(HTTP_TEST_LIBS)
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
@@ -42,8 +44,13 @@ FUZZ_FLAGS = -g -O1 -fsanitize=fuzzer,address,undefined \
 HTTP_PARSERS = common/http_head.c common/http_url.c common/http_chunk.c \
 	common/httpc.c common/httpd_route_find.c
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_http tests/fuzz/fuzz_sse \
+noinst_PROGRAMS += tests/fuzz/fuzz_domain tests/fuzz/fuzz_http tests/fuzz/fuzz_sse \
 	tests/fuzz/fuzz_jscan tests/fuzz/fuzz_ws
+tests_fuzz_fuzz_domain_SOURCES = tests/fuzz/fuzz_domain.c \
+	common/domain.c
+tests_fuzz_fuzz_domain_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_domain_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_domain_LDADD = $(BSD_LIBS)
 tests_fuzz_fuzz_ws_SOURCES = tests/fuzz/fuzz_ws.c common/ws.c
 tests_fuzz_fuzz_ws_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
 tests_fuzz_fuzz_ws_LDFLAGS = $(FUZZ_FLAGS)

@@ -138,6 +138,14 @@ void	 httpd_error(struct httpd_req *, int, const char *, ...)
 void	 httpd_abort(struct httpd_req *);	/* cut the connection */
 
 /*
+ * Takes the connection over, with whatever came behind the head, for what is
+ * HTTP no longer (101): the request is dead, the bufferevent is the caller's
+ * and has no callbacks. Not after a reply has begun.
+ */
+struct bufferevent;
+struct bufferevent *httpd_req_take(struct httpd_req *);
+
+/*
  * Streamed reply (chunked). When more than cap bytes are queued the client
  * is cut off: write returns -1, on_close follows from the event loop, and
  * the request stays valid (writes do nothing) until then. cap 0: 1 MiB.

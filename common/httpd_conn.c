@@ -63,10 +63,27 @@ httpd_conn_kill(struct httpd_conn *c)
 	httpd_conn_kick(c);
 }
 
+struct bufferevent *
+httpd_req_take(struct httpd_req *r)
+{
+	struct httpd_conn *c = r->conn;
+	struct bufferevent *bev = c->bev;
+
+	bufferevent_setcb(bev, NULL, NULL, NULL, NULL);
+	(void)bufferevent_disable(bev, EV_READ);
+	c->bev = NULL;
+	c->state = CONN_DEAD;
+	httpd_arm(&c->timer, 0);
+	httpd_arm(&c->wtimer, 0);
+	httpd_conn_kick(c);
+	return bev;
+}
+
 void
 httpd_conn_free(struct httpd_conn *c)
 {
-	struct evbuffer *in = bufferevent_get_input(c->bev);
+	struct evbuffer *in = c->bev == NULL ? NULL :
+	    bufferevent_get_input(c->bev);
 
 	set_idle(c, false);
 	(void)event_del(&c->timer);
@@ -75,8 +92,10 @@ httpd_conn_free(struct httpd_conn *c)
 	httpd_req_free(c->req);
 	if (c->data_free != NULL)
 		c->data_free(c->data);
-	httpd_input_drain(in, evbuffer_get_length(in));
-	bufferevent_free(c->bev);
+	if (in != NULL) {
+		httpd_input_drain(in, evbuffer_get_length(in));
+		bufferevent_free(c->bev);
+	}
 	httpd_conn_gone(c);
 	free(c);
 }

@@ -7,7 +7,8 @@ agentctl_SOURCES = ctl/main.c ctl/rest.c ctl/cmd_agent.c \
 	ctl/cmd_chat.c \
 	ctl/cmd_archive.c ctl/cmd_snapshot.c \
 	ctl/cmd_doctor.c ctl/cmd_image.c ctl/cmd_image_build.c ctl/fetch.c \
-	ctl/image_file.c ctl/cmd_limits.c ctl/cmd_logs.c ctl/cmd_pool.c \
+	ctl/image_file.c ctl/cmd_limits.c ctl/cmd_net.c ctl/cmd_logs.c \
+	ctl/cmd_pool.c \
 	ctl/cmd_provider.c \
 	ctl/cmd_status.c ctl/cmd_trace.c ctl/list.c $(CTL_MODULES)
 agentctl_SOURCES += ctl/rest.h ctl/rest_file.c ctl/cmd_move.c \

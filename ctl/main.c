@@ -55,6 +55,14 @@ static const struct verb verbs[] = {
 	{ "agent", "limits", "AGENT [--memory SIZE] [--cpus N] "
 	    "[--processes N] [--disk SIZE]", "show its limits, or change "
 	    "them while it runs", 1, -1, cmd_agent_limits },
+	{ "agent", "network", "AGENT [none|egress|allow]",
+	    "what it may reach", 1, 2, cmd_agent_network },
+	{ "agent", "allow", "AGENT DOMAIN... [--private]",
+	    "domains that it may reach", 2, -1, cmd_agent_allow },
+	{ "agent", "deny", "AGENT DOMAIN", "no longer",
+	    2, 2, cmd_agent_deny },
+	{ "agent", "denied", "AGENT", "what it was refused",
+	    1, 1, cmd_agent_denied },
 	{ "agent", "disk", "AGENT", "what its disk holds now",
 	    1, 1, cmd_agent_disk },
 	{ "agent", "idle", "AGENT TIME | never", "after how long without work "

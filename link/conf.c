@@ -51,6 +51,7 @@ static int	set_turn_timeout(struct parser *, const char *);
 static int	set_ready_timeout(struct parser *, const char *);
 static int	set_llm_listen(struct parser *, const char *);
 static int	set_api_listen(struct parser *, const char *);
+static int	set_proxy_listen(struct parser *, const char *);
 
 static const struct key keys[] = {
 	{ "kind",		set_kind,		KIND_NONE, true },
@@ -69,6 +70,7 @@ static const struct key keys[] = {
 	{ "ready_timeout",	set_ready_timeout,	KIND_NONE, false },
 	{ "llm_listen",		set_llm_listen,		KIND_NONE, false },
 	{ "api_listen",		set_api_listen,		KIND_NONE, false },
+	{ "proxy_listen",	set_proxy_listen,	KIND_NONE, false },
 };
 #define NKEYS	(sizeof(keys) / sizeof(keys[0]))
 
@@ -101,6 +103,8 @@ conf_defaults(struct conf *conf)
 	conf->llm_listen.sin_port = htons(4000);
 	conf->api_listen = conf->llm_listen;
 	conf->api_listen.sin_port = htons(6969);
+	conf->proxy_listen = conf->llm_listen;
+	conf->proxy_listen.sin_port = htons(3128);
 	(void)strlcpy(conf->model, "default", sizeof(conf->model));
 }
 
@@ -484,4 +488,11 @@ set_api_listen(struct parser *p, const char *v)
 {
 	return parse_hostport(p, "api_listen", v, strlen(v),
 	    &p->conf->api_listen);
+}
+
+static int
+set_proxy_listen(struct parser *p, const char *v)
+{
+	return parse_hostport(p, "proxy_listen", v, strlen(v),
+	    &p->conf->proxy_listen);
 }

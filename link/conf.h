@@ -57,6 +57,7 @@ struct conf {
 	int ready_timeout;		/* seconds */
 	struct sockaddr_in llm_listen;
 	struct sockaddr_in api_listen;
+	struct sockaddr_in proxy_listen;
 };
 
 /*

@@ -9,6 +9,8 @@ LINK_MODULES = link/ack.c link/ack.h link/acp_record.c link/acp_record.h \
 	link/forward.h link/gw.c link/gw.h link/inbox.c link/inbox.h \
 	link/jpath.c link/jpath.h link/kind_acp.c link/kind_exec.c \
 	link/kind_http.c link/kind_rpc.c link/outq.c link/outq.h \
+	link/nic.c link/nic.h link/pconn.c link/pconn.h \
+	link/preq.c link/preq.h \
 	link/prepare.c link/prepare.h \
 	link/report.c link/report.h link/turn.c link/turn.h link/util.c \
 	link/util.h
@@ -29,6 +31,10 @@ RUNTIME_PARSERS = link/acp_record.c link/acp_update.c link/exec_line.c \
 	link/jpath.c link/report.c
 
 if HAVE_CMOCKA
+UNIT += tests/unit/test_link_preq
+tests_unit_test_link_preq_SOURCES = tests/unit/test_link_preq.c link/preq.c
+tests_unit_test_link_preq_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/link
+tests_unit_test_link_preq_LDADD = $(UNIT_LIBS)
 UNIT += tests/unit/test_link_conf tests/unit/test_link_inbox \
 	tests/unit/test_link_outq tests/unit/test_link_report
 LINK_TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/link $(EVENT_CFLAGS) \

@@ -24,6 +24,8 @@
 #include "gw.h"
 #include "inbox.h"
 #include "log.h"
+#include "nic.h"
+#include "pconn.h"
 #include "turn.h"
 #include "util.h"
 
@@ -39,6 +41,8 @@ struct link {
 	struct turn *turn;
 	struct bridge *bridge;
 	struct forward *forward;
+	struct pconns *proxy;
+	struct nic *nic;
 	struct event *sigterm, *sigint;
 	struct event *deadline;
 	bool stopping;
@@ -139,6 +143,8 @@ link_run(struct link *l)
 	if ((l->forward = forward_new(l->base, &l->conf, l->gw,
 	    l->turn)) == NULL)
 		exit(1);
+	l->proxy = pconns_new(l->base, &l->conf, l->gw);
+	l->nic = nic_new(l->base);
 	turn_start(l->turn);
 	l->sigterm = evsignal_new(l->base, SIGTERM, link_stop, l);
 	l->sigint = evsignal_new(l->base, SIGINT, link_stop, l);
@@ -156,6 +162,8 @@ link_run(struct link *l)
 static void
 link_free(struct link *l)
 {
+	pconns_free(l->proxy);
+	nic_free(l->nic);
 	forward_free(l->forward);
 	bridge_free(l->bridge);
 	turn_free(l->turn);

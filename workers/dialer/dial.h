@@ -28,7 +28,8 @@ void	 dial_init(struct event_base *);
 /* Calls back once, perhaps before it returns. */
 void	 dial_start(const char *host, uint16_t port, bool allow_private,
 	    dial_fn, void *);
-/* Drops all that are under way without a call. */
-void	 dial_cancel_all(void (*free_arg)(void *));
+/* Drops those under way whose argument matches what, without a call. */
+void	 dial_cancel(bool (*match)(const void *, const void *),
+	    const void *what, void (*free_arg)(void *));
 
 #endif /* DIAL_H */

@@ -31,6 +31,10 @@ static const struct field deploy[] = {
 	    "what it may write; bytes, or text like 40GiB" },
 	{ "process_limit", AT_BODY, FT_U32, false, 1, UINT32_MAX,
 	    O(agent_deploy, processes), NULL, "number of processes" },
+	{ "network", AT_BODY, FT_STR, false, 1, 16,
+	    O(agent_deploy, network), "none", "none, egress or allow" },
+	{ "domains", AT_BODY, FT_LINES, false, 0, 8192,
+	    O(agent_deploy, domains), NULL, "that it may reach" },
 	IDEMPOTENCY(agent_deploy),
 };
 

@@ -1,5 +1,5 @@
 /*
- * Routes: limits and disks of agents.
+ * Routes: limits, disks and network of agents.
  * SPDX-License-Identifier: ISC
  *
  * Runs in: front. Talks to: nobody.
@@ -26,6 +26,37 @@ static const struct field quota[] = {
 	    NULL, "what it may write, in GiB" },
 };
 
+#define VERB(v) \
+	{ "verb", AT_FIXED, FT_STR, false, 0, 16, O(agent_network, verb), v, \
+	    NULL }
+
+static const struct field network[] = {
+	SLUG(agent_network, slug), VERB("set"),
+	{ "policy", AT_BODY, FT_STR, false, 1, 16, O(agent_network, policy),
+	    NULL, "none, egress or allow" },
+	{ "domains", AT_BODY, FT_LINES, false, 0, 8192,
+	    O(agent_network, domains), NULL,
+	    "in place of the present ones: name, *.name, name:port" },
+	{ "allow_private", AT_BODY, FT_BOOL, false, 0, 1,
+	    O(agent_network, allow_private), NULL,
+	    "also at private addresses; for an admin" },
+};
+
+static const struct field domain_add[] = {
+	SLUG(agent_network, slug), VERB("add"),
+	{ "domain", AT_BODY, FT_STR, true, 1, 300, O(agent_network, domains),
+	    NULL, "name, *.name or name:port" },
+	{ "allow_private", AT_BODY, FT_BOOL, false, 0, 1,
+	    O(agent_network, allow_private), NULL,
+	    "also at private addresses; for an admin" },
+};
+
+static const struct field domain_remove[] = {
+	SLUG(agent_network, slug), VERB("remove"),
+	{ "domain", AT_QUERY, FT_STR, true, 1, 300,
+	    O(agent_network, domains), NULL, "as it is in the list" },
+};
+
 static const struct field agent[] = { SLUG(agent_ref, slug) };
 
 static const struct route rows[] = {
@@ -42,6 +73,17 @@ static const struct route rows[] = {
 	    MSG_AGENT_LIMITS, PROC_KEEPER, ANS_DOC, T_ACTION, N(quota), NULL,
 	    NULL, 200, "Change the disk quota of an agent",
 	    "ok, agent_name, new_quota_gib, disk" },
+	{ { "PUT", "/api/agents/{slug}/network", 16 * KIB, 0 }, WHO_USER,
+	    MSG_AGENT_NETWORK, PROC_KEEPER, ANS_DOC, T_ACTION, N(network),
+	    NULL, NULL, 200, "Change what an agent may reach",
+	    "network, domains" },
+	{ { "POST", "/api/agents/{slug}/domains", 1 * KIB, 0 }, WHO_USER,
+	    MSG_AGENT_NETWORK, PROC_KEEPER, ANS_DOC, T_WRITE, N(domain_add),
+	    NULL, NULL, 200, "Allow a domain", "network, domains" },
+	{ { "DELETE", "/api/agents/{slug}/domains", 0, 0 }, WHO_USER,
+	    MSG_AGENT_NETWORK, PROC_KEEPER, ANS_DOC, T_WRITE,
+	    N(domain_remove), NULL, NULL, 200, "Allow a domain no longer",
+	    "network, domains" },
 	{ { "POST", "/api/disk-quota/scan", 1 * KIB, 0 }, WHO_USER,
 	    MSG_DISK_SCAN, PROC_KEEPER, ANS_DOC, T_ACTION, NONE, NULL, NULL,
 	    200, "Look at the disks of all agents now", "scanned, results" },

@@ -18,6 +18,7 @@
 
 #include "gateway.h"
 #include "log.h"
+#include "net.h"
 #include "worker.h"
 
 /* keeper names the open turns at once when it comes; this is plenty. */
@@ -91,6 +92,7 @@ agent_get(const char *id)
 	TAILQ_INIT(&a->turns);
 	TAILQ_INIT(&a->routes);
 	TAILQ_INIT(&a->calls);
+	TAILQ_INIT(&a->tunnels);
 	budget_group_init(&a->bodies);
 	RB_INSERT(agent_tree, &ag.tree, a);
 	return a;
@@ -299,6 +301,7 @@ agent_h_conf(struct peer *p, struct msg *m)
 	if (a->state != AGENT_RUNNING && a->state != AGENT_DEPLOYING) {
 		events_end(a);
 		llm_cut(a);
+		tunnel_cut(a);
 	}
 	log_debug("agent %s: %s, state %u", a->id, a->slug, a->state);
 	hello_conf(a);
@@ -313,6 +316,7 @@ agent_gone(struct agent *a)
 	auth_flush(a);
 	events_end(a);
 	llm_cut(a);
+	tunnel_cut(a);
 	agent_sweep(a);
 }
 

@@ -14,6 +14,7 @@
 #include "budget.h"
 #include "gateway.h"
 #include "log.h"
+#include "net.h"
 #include "traceq.h"
 #include "worker.h"
 
@@ -25,6 +26,7 @@ const struct msg_handler gw_handlers[] = {
 	{ MSG_GW_LISTEN, agent_h_listen },
 	{ MSG_GW_UNLISTEN, agent_h_unlisten },
 	{ MSG_AGENT_CONF, agent_h_conf },
+	{ MSG_AGENT_NET, net_h_conf },
 	{ MSG_AGENT_GONE, agent_h_gone },
 	{ MSG_TURN, agent_h_turn },
 	{ MSG_KEY_FLUSH, gw_h_key_flush },
@@ -71,6 +73,7 @@ gw_init(void)
 void
 gw_free(void)
 {
+	agent_each(tunnel_cut);
 	httpd_free(gw.httpd);
 	if (gw.leave != NULL)
 		event_free(gw.leave);
@@ -155,6 +158,7 @@ gw_shutdown(uint32_t ms)
 	if ((gw.leave = evtimer_new(worker_base(), try_leave, NULL)) == NULL)
 		fatal("timer");
 	agent_each(events_end);
+	agent_each(tunnel_cut);
 	httpd_drain(gw.httpd, drained, NULL);
 	try_leave(-1, 0, NULL);
 }

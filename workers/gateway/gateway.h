@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "budget.h"
+#include "domain.h"
 #include "httpd.h"
 #include "msg.h"
 #include "peer.h"
@@ -42,6 +43,8 @@ struct llm_call;
 #define GW_BODY_MAX	(32U * 1024 * 1024)	/* of an LLM request */
 #define GW_BUDGET	(128U * 1024 * 1024)	/* of all of them */
 #define GW_BUDGET_AGENT	(48U * 1024 * 1024)	/* of those of one agent */
+#define GW_TUNNELS_AGENT 24		/* connections to the outside */
+#define GW_DENIED	32		/* hosts remembered that were refused */
 #define GW_ASK_MS	10000		/* until another worker must answer */
 #define GW_KEY_PREFIX	"sk-agentd-"
 #define GW_KEY_LEN	(sizeof(GW_KEY_PREFIX) - 1 + 64)
@@ -86,6 +89,17 @@ struct route {
 TAILQ_HEAD(route_list, route);
 
 TAILQ_HEAD(call_list, llm_call);
+TAILQ_HEAD(tunnel_list, tunnel);
+
+/* What an agent may reach: see net.c. */
+enum net_policy { NET_NONE, NET_ALLOW, NET_EGRESS };
+
+/* A refused host, so that it is not told of each time. */
+struct denied {
+	char		 host[DOMAIN_HOST_MAX + 1];
+	uint16_t	 port;
+	uint64_t	 at;		/* ms; 0: free */
+};
 
 struct agent {
 	RB_ENTRY(agent)	 entry;
@@ -123,6 +137,12 @@ struct agent {
 	size_t		 traced;	/* bytes in traceq */
 	uint32_t	 gaps;		/* events that found no room there */
 	struct budget_group bodies;	/* of LLM requests */
+	enum net_policy	 net;
+	char		 domains[DOMAINS_MAX + 1];
+	struct tunnel_list tunnels;
+	unsigned int	 ntunnels;
+	struct denied	 denied[GW_DENIED];
+	struct rate	 denials;	/* that reach the trace */
 };
 
 /* A row of the route table; the first member is httpd's. */

@@ -4,6 +4,8 @@ noinst_LIBRARIES += libgateway.a
 libgateway_a_SOURCES = \
 	workers/gateway/agent.c workers/gateway/auth.c \
 	workers/gateway/bridge.c workers/gateway/budget.c \
+	workers/gateway/connect.c workers/gateway/net.c \
+	workers/gateway/net.h workers/gateway/tunnel.c \
 	workers/gateway/budget.h workers/gateway/events.c \
 	workers/gateway/gateway.c workers/gateway/gateway.h \
 	workers/gateway/hello.c workers/gateway/llm.c workers/gateway/llm.h \

@@ -17,12 +17,14 @@
 #include "gateway.h"
 #include "jbuf.h"
 #include "log.h"
+#include "net.h"
 #include "worker.h"
 
 #define JSON	"application/json"
 
 static const struct groute routes[] = {
 	{ { "POST", "/api/agent/hello", 4096, 0 }, GR_NOKEY, hello_post },
+	{ { "POST", "/api/agent/connect", 0, 0 }, 0, connect_post },
 	{ { "GET", "/api/openclaw/bootstrap", 0, 0 }, 0, bridge_bootstrap },
 	{ { "GET", "/api/openclaw/sessions/{slug}/events", 0, 0 }, 0,
 	    events_get },

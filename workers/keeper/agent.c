@@ -14,6 +14,7 @@
 #include "keeper.h"
 #include "limits.h"
 #include "log.h"
+#include "network.h"
 #include "prepare.h"
 #include "setting.h"
 #include "state.h"
@@ -291,7 +292,7 @@ agent_json(struct jbuf *jb, const struct agent *a)
 	jb_kint(jb, "disk_limit", (int64_t)a->disk);
 	jb_kint(jb, "idle", a->idle);
 	disk_json(jb, a);
-	jb_kstr(jb, "network", a->network);
+	network_json(jb, a);
 	jb_kstr(jb, "chat_channel_id",
 	    a->channel_id[0] != '\0' ? a->channel_id : NULL);
 	jb_kstr(jb, "channel_id",

@@ -12,6 +12,7 @@
 #include "job.h"
 #include "limits.h"
 #include "log.h"
+#include "network.h"
 #include "worker.h"
 
 #define AGENTS_MAX	1000
@@ -259,6 +260,10 @@ h_agent_deploy(struct peer *p, struct msg *m)
 	    !may_deploy(c, in, slug))
 		return 0;
 	a = make_agent(in, &who, slug);
+	if (!network_fill(c, &who, a, in->network, in->domains)) {
+		free(a);
+		return 0;
+	}
 	warm = pool_claim(a);
 	deploy_begin(c, &who, a, warm ? JOB_POOL : JOB_IMAGE, "",
 	    in->idempotency_key);

@@ -16,6 +16,7 @@
 #include "limits.h"
 #include "log.h"
 #include "move.h"
+#include "network.h"
 #include "worker.h"
 
 #define PATIENCE_MS	1500		/* for proxy's word on the model */
@@ -247,6 +248,8 @@ success(struct job *j)
 	job_free(j);
 	bridge_deliver(a);
 	tracebox_kick();
+	if (strcmp(a->network, "egress") == 0)
+		network_assert(a);
 }
 
 static void

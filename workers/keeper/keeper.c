@@ -22,6 +22,7 @@
 #include "limits.h"
 #include "log.h"
 #include "move.h"
+#include "network.h"
 #include "prepare.h"
 #include "saga.h"
 #include "snapshot.h"
@@ -95,6 +96,7 @@ static const struct msg_handler handlers[] = {
 	{ MSG_BRIDGE_PREPARED, h_bridge_prepared },
 	{ MSG_BRIDGE_REPLY, h_bridge_reply },
 	{ MSG_AGENT_LIMITS, h_agent_limits },
+	{ MSG_AGENT_NETWORK, h_agent_network },
 	{ MSG_AGENT_DISK, h_agent_disk },
 	{ MSG_DISK_SCAN, h_disk_scan },
 	{ MSG_CT_POOL, h_ct_pool },

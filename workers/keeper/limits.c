@@ -16,6 +16,7 @@
 #include "job.h"
 #include "limits.h"
 #include "log.h"
+#include "network.h"
 #include "worker.h"
 
 #define MIB		(1024ULL * 1024)
@@ -182,6 +183,7 @@ on_set(struct msg *m, void *arg)
 	struct agent	*a = agent_by_id(ch->agent_id);
 	const char	*error = "the container worker does not answer";
 	uint32_t	 status = 503;
+	bool		 ours;
 
 	if (m != NULL && m->type == MSG_CT_DONE) {
 		status = m->u.ct_done.status;
@@ -200,7 +202,10 @@ on_set(struct msg *m, void *arg)
 		reply_error(ch->client, status == 404 ? 409 : status,
 		    "agent %s: limits: %s", a->slug, error);
 	}
+	ours = ch->ours;
 	over(ch, a);
+	if (ours)
+		network_assert(a);
 }
 
 static void

@@ -25,7 +25,7 @@ void	 limits_clip(struct agent *);
 uint32_t limits_processes(const struct agent *);
 int	 h_agent_limits(struct peer *, struct msg *);
 /*
- * Makes Incus agree with the row: for what a crash has cut.  Later, when
+ * Makes Incus agree with the row (limits, network): for what a crash has cut.  Later, when
  * something else is at work on the agent.
  */
 void	 limits_assert(struct agent *);

@@ -5,6 +5,7 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/job.h workers/keeper/jobsm.h workers/keeper/secret.h \
 	workers/keeper/provider.h workers/keeper/tell.h \
 	workers/keeper/limits.h workers/keeper/limits.c \
+	workers/keeper/network.h workers/keeper/network.c \
 	workers/keeper/disk.c workers/keeper/storage.c \
 	workers/keeper/prepare.h workers/keeper/setting.h \
 	workers/keeper/state.h \

@@ -15,6 +15,7 @@
 #include "agent.h"
 #include "keeper.h"
 #include "log.h"
+#include "network.h"
 #include "tell.h"
 #include "worker.h"
 
@@ -49,6 +50,7 @@ keeper_tell_gateway(const struct agent *a)
 	if (peer_send(worker_peer(PROC_GATEWAY), MSG_AGENT_CONF, &m) == -1 &&
 	    errno != ENOTCONN)
 		log_warn("agent %s: state to gateway", a->slug);
+	network_tell(a);
 }
 
 uint64_t

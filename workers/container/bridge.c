@@ -1,0 +1,485 @@
+/*
+ * The bridge of agents with the policy egress, and its rules.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: container.  Talks to: Incus.
+ *
+ * Made when the first agent needs it, removed with the last one.  Incus
+ * filters: NAT out, but nothing to the host (besides names from the bridge's
+ * resolver), to private networks or to each other.  A rule of Incus knows
+ * addresses, not "this host", so the host's own are listed, and looked at
+ * again each minute.
+ */
+#include <sys/types.h>
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <json-c/json.h>
+#include <sodium.h>
+
+#include "container.h"
+#include "jbuf.h"
+#include "log.h"
+#include "worker.h"
+
+#define IFACES_MAX	64	/* of the host that are looked at */
+#define BLOCK_MAX	4096	/* bytes of the list of blocked networks */
+#define TRIES		16	/* subnets */
+#define REFRESH_S	60
+
+static const char blocked[] = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,"
+    "127.0.0.0/8,168.63.129.16/32,169.254.0.0/16,172.16.0.0/12,"
+    "192.0.0.0/24,192.168.0.0/16,198.18.0.0/15,224.0.0.0/4,240.0.0.0/4";
+
+/* One look at the host, and what follows from it. */
+struct look {
+	bool		 only;		/* do not make what is not there */
+	bool		 there;		/* the bridge */
+	char		 iface[IFACES_MAX][16];
+	size_t		 n, next;
+	unsigned int	 tries;
+	char		 block[BLOCK_MAX];
+	incus_fn	 fn;
+	void		*arg;
+};
+
+static struct {
+	char		 name[16];
+	char		 net[16];
+	unsigned int	 users;		/* looks under way */
+	struct event	*timer;
+} br;
+
+static void	state_next(struct look *);
+static void	make(struct look *);
+
+const char *
+bridge_name(void)
+{
+	char text[160], hex[9];
+	unsigned char h[16];
+
+	if (br.name[0] == '\0') {
+		snprintf(text, sizeof(text), "%s/%s", env_project(),
+		    env_node());
+		crypto_generichash(h, sizeof(h), (unsigned char *)text,
+		    strlen(text), NULL, 0);
+		sodium_bin2hex(hex, sizeof(hex), h, 4);
+		snprintf(br.name, sizeof(br.name), "agd-%s", hex);
+	}
+	return br.name;
+}
+
+const char *
+bridge_net(void)
+{
+	return br.net;
+}
+
+static void
+on_refreshed(const struct incus_reply *r, void *arg)
+{
+	(void)arg;
+	if (r->status != 200 && r->status != 404)
+		log_warnx("%s: its rules were not looked at: %s",
+		    bridge_name(), r->error);
+}
+
+static struct look *
+look_new(bool only, incus_fn fn, void *arg)
+{
+	struct look *l;
+
+	if ((l = calloc(1, sizeof(*l))) == NULL)
+		fatal("network");
+	l->only = only;
+	l->fn = fn;
+	l->arg = arg;
+	strlcpy(l->block, blocked, sizeof(l->block));
+	br.users++;
+	return l;
+}
+
+static void	list(struct look *);
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	list(look_new(true, on_refreshed, NULL));
+}
+
+static void
+end(struct look *l, const struct incus_reply *r)
+{
+	struct timeval tv = { REFRESH_S, 0 };
+
+	br.users--;
+	if (br.timer == NULL &&
+	    (br.timer = evtimer_new(worker_base(), on_timer, NULL)) == NULL)
+		fatal("timer");
+	if (br.net[0] != '\0')
+		(void)evtimer_add(br.timer, &tv);
+	l->fn(r, l->arg);
+	free(l);
+}
+
+static void
+end_bad(struct look *l, unsigned int status, const char *what,
+    const char *why)
+{
+	struct incus_reply r;
+
+	memset(&r, 0, sizeof(r));
+	reply_fail(&r, status, "%s%s", what, why);
+	end(l, &r);
+}
+
+/* ---- the rules ---- */
+
+static void
+on_rules(const struct incus_reply *r, void *arg)
+{
+	struct look *l = arg;
+
+	if (r->status != 200 && r->status != 201)
+		end_bad(l, r->status, "the rules of the agents' bridge: ",
+		    r->error);
+	else if (l->there)
+		end(l, r);
+	else
+		make(l);
+}
+
+static void
+put_rules(struct look *l, bool new)
+{
+	char path[CT_PATH_LEN];
+	struct jbuf b;
+
+	jbuf_init(&b, 16384);
+	jb_obj(&b);
+	if (new)
+		jb_kstr(&b, "name", bridge_name());
+	jb_kstr(&b, "description", "Agents of agentd with the policy egress");
+	jb_key(&b, "config");
+	jb_obj(&b);
+	jb_kstr(&b, "user.agentd.node", env_node());
+	jb_end(&b);
+	jb_key(&b, "ingress");
+	jb_arr(&b);
+	jb_end(&b);
+	jb_key(&b, "egress");
+	jb_arr(&b);
+	jb_obj(&b);
+	jb_kstr(&b, "action", "reject");
+	jb_kstr(&b, "destination", l->block);
+	jb_kstr(&b, "state", "enabled");
+	jb_end(&b);
+	jb_obj(&b);
+	jb_kstr(&b, "action", "allow");
+	jb_kstr(&b, "state", "enabled");
+	jb_end(&b);
+	jb_end(&b);
+	jb_end(&b);
+	snprintf(path, sizeof(path), "/1.0/network-acls%s%s", new ? "" : "/",
+	    new ? "" : bridge_name());
+	incus_call(new ? "POST" : "PUT", path, jbuf_text(&b, NULL),
+	    CT_TIMEOUT, INCUS_REPLY_MAX, on_rules, l);
+	jbuf_free(&b);
+}
+
+static void
+on_acl(const struct incus_reply *r, void *arg)
+{
+	struct look *l = arg;
+	struct json_object *rules;
+	const char *now = NULL;
+
+	if (r->status == 404) {
+		put_rules(l, true);
+		return;
+	}
+	if (r->status != 200) {
+		end_bad(l, r->status, "the rules of the agents' bridge: ",
+		    r->error);
+		return;
+	}
+	rules = meta_arr(r->meta, "egress");
+	if (rules != NULL && json_object_array_length(rules) == 2)
+		now = meta_str(json_object_array_get_idx(rules, 0),
+		    "destination");
+	if (now == NULL || strcmp(now, l->block) != 0)
+		put_rules(l, false);
+	else
+		on_rules(r, l);
+}
+
+static void
+rules(struct look *l)
+{
+	char path[CT_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/1.0/network-acls/%s", bridge_name());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_acl, l);
+}
+
+/* ---- the bridge ---- */
+
+static void
+on_made(const struct incus_reply *r, void *arg)
+{
+	struct look *l = arg;
+
+	if (r->status == 200 || r->status == 201) {
+		log_info("made the bridge %s (%s0/24)", bridge_name(),
+		    br.net);
+		end(l, r);
+		return;
+	}
+	br.net[0] = '\0';
+	if (!r->down && ++l->tries < TRIES && strstr(r->error, "dnsmasq") ==
+	    NULL)
+		make(l);
+	else
+		end_bad(l, r->status, "the agents' bridge cannot be made (is "
+		    "dnsmasq-base installed?): ", r->error);
+}
+
+/* A /24 that no address of the host is in. */
+static void
+choose_net(struct look *l)
+{
+	char want[24];
+	unsigned char h[2];
+
+	do {
+		randombytes_buf(h, sizeof(h));
+		snprintf(br.net, sizeof(br.net), "10.%u.%u.", 64 + h[0] % 128,
+		    h[1]);
+		snprintf(want, sizeof(want), ",%s", br.net);
+	} while (strstr(l->block, want) != NULL);
+}
+
+static void
+make(struct look *l)
+{
+	char text[32];
+	struct jbuf b;
+
+	choose_net(l);
+	snprintf(text, sizeof(text), "%s1/24", br.net);
+	jbuf_init(&b, 4096);
+	jb_obj(&b);
+	jb_kstr(&b, "name", bridge_name());
+	jb_kstr(&b, "type", "bridge");
+	jb_kstr(&b, "description", "Agents of agentd with the policy egress");
+	jb_key(&b, "config");
+	jb_obj(&b);
+	jb_kstr(&b, "ipv4.address", text);
+	jb_kstr(&b, "ipv4.nat", "true");
+	jb_kstr(&b, "ipv6.address", "none");
+	/* A resolver that names none of the instances. */
+	jb_kstr(&b, "dns.mode", "none");
+	jb_kstr(&b, "security.acls", bridge_name());
+	jb_kstr(&b, "security.acls.default.egress.action", "reject");
+	jb_kstr(&b, "security.acls.default.ingress.action", "drop");
+	jb_kstr(&b, "user.agentd.node", env_node());
+	jb_kstr(&b, "user.agentd.project", env_project());
+	jb_end(&b);
+	jb_end(&b);
+	incus_call("POST", "/1.0/networks", jbuf_text(&b, NULL), CT_TIMEOUT,
+	    INCUS_REPLY_MAX, on_made, l);
+	jbuf_free(&b);
+}
+
+/* ---- the host's addresses ---- */
+
+static void
+add_address(struct look *l, const char *address)
+{
+	struct in_addr in;
+
+	if (inet_pton(AF_INET, address, &in) != 1)
+		return;
+	if (strlen(l->block) + strlen(address) + 5 > sizeof(l->block))
+		return;
+	strlcat(l->block, ",", sizeof(l->block));
+	strlcat(l->block, address, sizeof(l->block));
+	strlcat(l->block, "/32", sizeof(l->block));
+}
+
+static void
+on_state(const struct incus_reply *r, void *arg)
+{
+	struct look *l = arg;
+	struct json_object *addresses, *o;
+	const char *family, *address;
+	size_t i, n;
+
+	/* An interface may go while we look. */
+	addresses = r->status == 200 ? meta_arr(r->meta, "addresses") : NULL;
+	n = addresses == NULL ? 0 : json_object_array_length(addresses);
+	for (i = 0; i < n; i++) {
+		o = json_object_array_get_idx(addresses, i);
+		family = meta_str(o, "family");
+		address = meta_str(o, "address");
+		if (family != NULL && address != NULL &&
+		    strcmp(family, "inet") == 0)
+			add_address(l, address);
+	}
+	state_next(l);
+}
+
+static void
+state_next(struct look *l)
+{
+	char path[CT_PATH_LEN];
+
+	if (l->next == l->n) {
+		rules(l);
+		return;
+	}
+	snprintf(path, sizeof(path), "/1.0/networks/%s/state",
+	    l->iface[l->next++]);
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_state,
+	    l);
+}
+
+static bool
+iface_ok(const char *s)
+{
+	size_t len = strlen(s);
+
+	return len > 0 && len < 16 && strspn(s, "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len &&
+	    strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
+}
+
+/* The bridge itself: is it ours, and which net has it? */
+static bool
+read_bridge(struct json_object *o)
+{
+	struct json_object *config = meta_obj(o, "config");
+	const char *node = meta_str(config, "user.agentd.node");
+	const char *address = meta_str(config, "ipv4.address");
+	const char *dot = address == NULL ? NULL : strrchr(address, '.');
+
+	if (node == NULL || strcmp(node, env_node()) != 0 || dot == NULL ||
+	    (size_t)(dot - address) + 2 > sizeof(br.net))
+		return false;
+	strlcpy(br.net, address, (size_t)(dot - address) + 2);
+	return true;
+}
+
+static void
+on_list(const struct incus_reply *r, void *arg)
+{
+	struct look *l = arg;
+	struct json_object *o;
+	const char *name;
+	size_t i, n;
+
+	if (r->status != 200) {
+		end_bad(l, r->status, "", r->error);
+		return;
+	}
+	n = json_object_is_type(r->meta, json_type_array) ?
+	    json_object_array_length(r->meta) : 0;
+	for (i = 0; i < n; i++) {
+		o = json_object_array_get_idx(r->meta, i);
+		if ((name = meta_str(o, "name")) == NULL || !iface_ok(name))
+			continue;
+		if (strcmp(name, bridge_name()) == 0) {
+			l->there = true;
+			if (!read_bridge(o)) {
+				end_bad(l, 409, bridge_name(), ": a network "
+				    "of that name exists that is not ours");
+				return;
+			}
+		} else if (l->n < IFACES_MAX && strcmp(name, "lo") != 0) {
+			strlcpy(l->iface[l->n++], name, 16);
+		}
+	}
+	if (!l->there)
+		br.net[0] = '\0';
+	if (l->only && !l->there)
+		end_bad(l, 404, bridge_name(), " is not there");
+	else
+		state_next(l);
+}
+
+static void
+list(struct look *l)
+{
+	incus_call("GET", "/1.0/networks?recursion=1", NULL, CT_TIMEOUT,
+	    INCUS_LIST_MAX, on_list, l);
+}
+
+void
+bridge_ensure(incus_fn fn, void *arg)
+{
+	list(look_new(false, fn, arg));
+}
+
+/* ---- removal ---- */
+
+static void
+on_swept(const struct incus_reply *r, void *arg)
+{
+	(void)arg;
+	if (r->status != 200 && r->status != 404)
+		log_warnx("%s: left behind: %s", bridge_name(), r->error);
+}
+
+static void
+on_bridge_gone(const struct incus_reply *r, void *arg)
+{
+	char path[CT_PATH_LEN];
+
+	(void)arg;
+	if (r->status != 200) {
+		on_swept(r, NULL);
+		return;
+	}
+	log_info("removed the bridge %s: no agent uses it", bridge_name());
+	br.net[0] = '\0';
+	snprintf(path, sizeof(path), "/1.0/network-acls/%s", bridge_name());
+	incus_call("DELETE", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX,
+	    on_swept, NULL);
+}
+
+static void
+on_unused(const struct incus_reply *r, void *arg)
+{
+	struct json_object *used;
+	char path[CT_PATH_LEN];
+
+	(void)arg;
+	used = r->status == 200 ? meta_arr(r->meta, "used_by") : NULL;
+	if (used == NULL || json_object_array_length(used) > 0 ||
+	    br.users > 0 || !read_bridge(r->meta))
+		return;
+	snprintf(path, sizeof(path), "/1.0/networks/%s", bridge_name());
+	incus_call("DELETE", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX,
+	    on_bridge_gone, NULL);
+}
+
+void
+bridge_sweep(void)
+{
+	char path[CT_PATH_LEN];
+
+	if (br.users > 0)
+		return;
+	snprintf(path, sizeof(path), "/1.0/networks/%s", bridge_name());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_unused,
+	    NULL);
+}

@@ -1,0 +1,220 @@
+/*
+ * CT_NET: gives an instance a network card on our bridge, or takes it.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: container.  Talks to: keeper, Incus.
+ *
+ * The card has one address, which is also in its hardware address: the link
+ * reads it there, so nothing in the container needs DHCP.  Incus drops what
+ * comes with any other address, and what goes to another card of the bridge.
+ */
+#include <sys/types.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "container.h"
+#include "jbuf.h"
+#include "sys.h"
+
+#define CARD	"eth0"
+
+struct net {
+	struct op	 op;
+	struct gate	 turn;
+	char		 agent_id[33];
+	bool		 card;
+	bool		 entered;	/* holds the gate */
+};
+
+/* Two instances must not be given one address: they come one by one. */
+static void
+done(struct net *n, const struct incus_reply *r, const char *what)
+{
+	if (n->entered)
+		gate_leave();
+	if (r->status != 200)
+		op_fail(&n->op, r, what);
+	else {
+		bool sweep = !n->card;
+
+		op_done(&n->op, 200, NULL, "%s", "");
+		if (sweep)
+			bridge_sweep();
+	}
+}
+
+static void
+on_patched(const struct incus_reply *r, void *arg)
+{
+	done(arg, r, "the network card was not changed");
+}
+
+static void
+patch(struct net *n, unsigned int last)
+{
+	char path[CT_PATH_LEN], address[24], mac[24];
+	unsigned int a = 0, b = 0, c = 0;
+	struct jbuf j;
+
+	jbuf_init(&j, 4096);
+	jb_obj(&j);
+	jb_key(&j, "devices");
+	jb_obj(&j);
+	jb_key(&j, CARD);
+	jb_obj(&j);
+	if (!n->card) {
+		jb_kstr(&j, "type", "none");
+	} else {
+		(void)sscanf(bridge_net(), "%3u.%3u.%3u.", &a, &b, &c);
+		snprintf(address, sizeof(address), "%s%u", bridge_net(),
+		    last);
+		snprintf(mac, sizeof(mac), "02:ad:%02x:%02x:%02x:%02x",
+		    a & 255, b & 255, c & 255, last);
+		jb_kstr(&j, "type", "nic");
+		jb_kstr(&j, "network", bridge_name());
+		jb_kstr(&j, "name", CARD);
+		jb_kstr(&j, "hwaddr", mac);
+		jb_kstr(&j, "ipv4.address", address);
+		jb_kstr(&j, "security.mac_filtering", "true");
+		jb_kstr(&j, "security.ipv4_filtering", "true");
+		jb_kstr(&j, "security.ipv6_filtering", "true");
+		jb_kstr(&j, "security.port_isolation", "true");
+	}
+	jb_end(&j);
+	jb_end(&j);
+	jb_end(&j);
+	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s",
+	    n->op.instance, env_project());
+	incus_call("PATCH", path, jbuf_text(&j, NULL), CT_TIMEOUT,
+	    INCUS_REPLY_MAX, on_patched, n);
+	jbuf_free(&j);
+}
+
+/* Which addresses are taken? */
+static void
+on_instances(const struct incus_reply *r, void *arg)
+{
+	struct net *n = arg;
+	struct incus_reply full;
+	bool taken[256] = { false };
+	struct json_object *o;
+	const char *s, *dot;
+	size_t i, k;
+
+	if (r->status != 200) {
+		done(n, r, NULL);
+		return;
+	}
+	k = json_object_is_type(r->meta, json_type_array) ?
+	    json_object_array_length(r->meta) : 0;
+	for (i = 0; i < k; i++) {
+		o = meta_obj(meta_obj(json_object_array_get_idx(r->meta, i),
+		    "devices"), CARD);
+		s = o == NULL ? NULL : meta_str(o, "ipv4.address");
+		if (s != NULL && (dot = strrchr(s, '.')) != NULL)
+			taken[strtoul(dot + 1, NULL, 10) & 255] = true;
+	}
+	for (i = 2; i < 255; i++)
+		if (!taken[i])
+			break;
+	if (i < 255) {
+		patch(n, (unsigned int)i);
+		return;
+	}
+	memset(&full, 0, sizeof(full));
+	reply_fail(&full, 507, "253 agents have the policy egress: there is "
+	    "no address left");
+	done(n, &full, NULL);
+}
+
+static void
+on_bridge(const struct incus_reply *r, void *arg)
+{
+	struct net *n = arg;
+	char path[CT_PATH_LEN];
+
+	if (r->status != 200) {
+		done(n, r, NULL);
+		return;
+	}
+	snprintf(path, sizeof(path), "/1.0/instances?recursion=1&project=%s",
+	    env_project());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
+	    on_instances, n);
+}
+
+static void
+enter(void *arg)
+{
+	struct net *n = arg;
+
+	n->entered = true;
+	bridge_ensure(on_bridge, n);
+}
+
+static void
+on_kept(const struct incus_reply *r, void *arg)
+{
+	done(arg, r, NULL);
+}
+
+static void
+on_found(const struct incus_reply *r, void *arg)
+{
+	struct net *n = arg;
+	struct json_object *card;
+	const char *type, *bridge;
+	struct instance i;
+
+	if (r->status != 200) {
+		op_fail(&n->op, r, NULL);
+		return;
+	}
+	instance_read(r->meta, &i);
+	card = meta_obj(meta_obj(r->meta, "devices"), CARD);
+	type = card == NULL ? NULL : meta_str(card, "type");
+	bridge = card == NULL ? NULL : meta_str(card, "network");
+	if (!instance_is(&i, n->agent_id))
+		op_done(&n->op, 409, NULL, "the instance %s belongs to "
+		    "somebody else: left alone", n->op.instance);
+	else if (n->card && bridge != NULL &&
+	    strcmp(bridge, bridge_name()) == 0)
+		bridge_ensure(on_kept, n);
+	else if (n->card)
+		gate_enter(&n->turn, enter, n);
+	else if (type == NULL || strcmp(type, "none") == 0)
+		op_done(&n->op, 200, NULL, "%s", "");
+	else
+		patch(n, 0);
+}
+
+static void
+run(struct op *op)
+{
+	instance_get(op->instance, on_found, op);
+}
+
+void
+net_start(uint64_t id, const struct m_ct_net *m)
+{
+	struct net *n;
+
+	if (!sys_is_id(m->agent_id) || !valid_instance(m->instance) ||
+	    m->card > 1) {
+		op_refuse(id, 400, "net: %s is not valid",
+		    !sys_is_id(m->agent_id) ? "agent_id" :
+		    !valid_instance(m->instance) ? "instance" : "card");
+		return;
+	}
+	if ((n = op_new(sizeof(*n), id, "net", m->instance, run, NULL)) ==
+	    NULL)
+		return;
+	strlcpy(n->agent_id, m->agent_id, sizeof(n->agent_id));
+	n->card = m->card != 0;
+	op_start(&n->op);
+}
