@@ -23,7 +23,7 @@
 #include "sys.h"
 
 #define SNAP_TIMEOUT	600	/* seconds: a pool without clones copies all */
-#define SNAPS_MAX	256	/* of one instance */
+#define SNAPS_MAX	128	/* of one instance: each costs its deletion */
 
 enum verb { V_MAKE, V_LIST, V_RESTORE, V_DELETE, V_MAX };
 

@@ -23,7 +23,7 @@
 #define TICK_S		60
 #define RETRY_S		600		/* after one that failed */
 #define KEEP_MAX	100
-#define ROWS_MAX	256		/* container makes no more */
+#define ROWS_MAX	128		/* container makes no more */
 #define ACT_MS		900000		/* container has shorter ones itself */
 
 static struct {
