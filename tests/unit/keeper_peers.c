@@ -232,6 +232,14 @@ f_tag(struct peer *p, struct msg *m)
 }
 
 static int
+f_limits(struct peer *p, struct msg *m)
+{
+	note("limits");
+	ct_done(p, m->id, scripted("limits", 200));
+	return 0;
+}
+
+static int
 f_copy(struct peer *p, struct msg *m)
 {
 	note("copy:%s", m->u.ct_copy.snapshot);
@@ -384,6 +392,7 @@ const struct msg_handler peers_handlers[] = {
 	{ MSG_CT_PROBE, f_probe },
 	{ MSG_CT_SNAP, f_snap },
 	{ MSG_CT_TAG, f_tag },
+	{ MSG_CT_LIMITS, f_limits },
 	{ MSG_CT_COPY, f_copy },
 	{ MSG_MODEL_CHECK, f_model },
 	{ MSG_CT_TEMP_DROP, f_temp_drop },

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "archive.h"
+#include "limits.h"
 #include "log.h"
 #include "saga.h"
 #include "snapshot.h"
@@ -250,6 +251,20 @@ run_tag(struct saga *s)
 	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, NULL);
 }
 
+/*
+ * The keys that the snapshot brought back stay if container died at the wrong
+ * moment: before it starts it has the limits of today.
+ */
+static void
+run_limits(struct saga *s)
+{
+	const struct agent	*a = s->agent;
+	struct m_ct_limits	 m = { a->id, a->instance, a->memory, a->cpus,
+	    limits_processes(a), a->disk };
+
+	saga_ask(s, PROC_CONTAINER, MSG_CT_LIMITS, &m, NULL);
+}
+
 static void
 done(struct saga *s)
 {
@@ -270,6 +285,7 @@ static const struct saga_step steps[] = {
 	{ "stop", saga_live_stop, saga_live_again },
 	{ "rewind", run_rewind, NULL },
 	{ "tag", run_tag, NULL },
+	{ "limits", run_limits, NULL },
 	{ "again", saga_live_again, NULL },
 };
 
