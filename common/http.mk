@@ -9,8 +9,9 @@ libhttp_a_SOURCES = common/http.h common/http_head.c common/http_url.c \
 	common/jscan_key.c common/jscan_int.h \
 	common/jiter.c common/jscan.h common/httpd.c common/httpd.h \
 	common/httpd_int.h common/httpd_conn.c common/httpd_body.c \
-	common/httpd_reply.c common/httpd_req.c common/httpd_route.c \
-	common/httpd_route_find.c common/ws.c common/ws_hand.c common/ws.h
+	common/httpd_raw.c common/httpd_reply.c common/httpd_req.c common/httpd_route.c \
+	common/httpd_route_find.c common/ws.c common/ws_hand.c common/ws.h \
+	common/xframe.c common/xframe.h
 libhttp_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 
 libjson_a_SOURCES = common/json.c common/json.h
@@ -22,6 +23,9 @@ UNIT += tests/unit/test_domain tests/unit/test_http tests/unit/test_httpc tests/
 	tests/unit/test_jscan tests/unit/test_httpd tests/unit/test_ws
 tests_unit_test_domain_SOURCES = tests/unit/test_domain.c
 tests_unit_test_domain_LDADD = libcommon.a $(UNIT_LIBS)
+UNIT += tests/unit/test_xframe
+tests_unit_test_xframe_SOURCES = tests/unit/test_xframe.c
+tests_unit_test_xframe_LDADD = $(HTTP_TEST_LIBS)
 tests_unit_test_ws_SOURCES = tests/unit/test_ws.c
 tests_unit_test_ws_LDADD = $(HTTP_TEST_LIBS)
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
@@ -51,6 +55,11 @@ tests_fuzz_fuzz_domain_SOURCES = tests/fuzz/fuzz_domain.c \
 tests_fuzz_fuzz_domain_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
 tests_fuzz_fuzz_domain_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_domain_LDADD = $(BSD_LIBS)
+noinst_PROGRAMS += tests/fuzz/fuzz_xframe
+tests_fuzz_fuzz_xframe_SOURCES = tests/fuzz/fuzz_xframe.c \
+	common/xframe.c
+tests_fuzz_fuzz_xframe_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_xframe_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_ws_SOURCES = tests/fuzz/fuzz_ws.c common/ws.c
 tests_fuzz_fuzz_ws_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
 tests_fuzz_fuzz_ws_LDFLAGS = $(FUZZ_FLAGS)
@@ -69,4 +78,4 @@ tests_fuzz_fuzz_jscan_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_jscan_LDADD = $(BSD_LIBS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/http tests/fuzz/corpus/sse \
-	tests/fuzz/corpus/jscan tests/fuzz/corpus/ws
+	tests/fuzz/corpus/jscan tests/fuzz/corpus/ws tests/fuzz/corpus/xframe

@@ -160,6 +160,20 @@ void	 httpd_stream_on_writable(struct httpd_req *, size_t,
 void	 httpd_stream_end(struct httpd_req *);
 
 /*
+ * Another protocol from here on (101). Only once the body was collected.
+ * on_raw runs when the client has sent something; what is read is taken out
+ * of the evbuffer in (at most 64 KiB are taken in ahead); what is written
+ * goes into httpd_raw_out(), httpd_stream_on_writable() works. There is no
+ * time limit but the application's. httpd_raw_end() closes when all is
+ * written.
+ */
+void	 httpd_upgrade(struct httpd_req *, const char *,
+	    void (*)(struct httpd_req *, struct evbuffer *, void *), void *);
+struct evbuffer *httpd_raw_out(const struct httpd_req *);
+void	 httpd_raw_read(struct httpd_req *, bool);	/* take in, or wait */
+void	 httpd_raw_end(struct httpd_req *);
+
+/*
  * Server-Sent Events over a streamed reply. id and event name may be NULL;
  * data may hold line breaks. cap 0: HTTPD_SSE_CAP. tick: send an event
  * "tick" with {"ts": seconds} every write_ms (15 s by default).

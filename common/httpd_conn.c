@@ -293,7 +293,10 @@ read_cb(struct bufferevent *bev, void *arg)
 		read_head(c);
 		break;
 	case CONN_REQUEST:
-		httpd_body_pump(c);
+		if (c->req->reply == REPLY_RAW)
+			httpd_raw_pump(c);
+		else
+			httpd_body_pump(c);
 		break;
 	case CONN_LINGER:
 		c->lingered += evbuffer_get_length(in);
@@ -318,8 +321,8 @@ write_cb(struct bufferevent *bev, void *arg)
 		c->drained = true;
 	if (c->state == CONN_FLUSH && left == 0)
 		httpd_conn_kick(c);
-	else if (c->state == CONN_REQUEST && r->reply == REPLY_STREAM &&
-	    r->on_writable != NULL && left <= r->low)
+	else if (c->state == CONN_REQUEST && (r->reply == REPLY_STREAM ||
+	    r->reply == REPLY_RAW) && r->on_writable != NULL && left <= r->low)
 		r->on_writable(r, r->writable_arg);
 }
 
@@ -400,7 +403,10 @@ kick_cb(evutil_socket_t fd, short what, void *arg)
 		read_head(c);
 		break;
 	case CONN_REQUEST:
-		httpd_body_pump(c);
+		if (c->req->reply == REPLY_RAW)
+			httpd_raw_pump(c);
+		else
+			httpd_body_pump(c);
 		break;
 	case CONN_LINGER:
 		break;

@@ -49,7 +49,7 @@ enum body_state {
 	BODY_DONE
 };
 
-enum reply_state { REPLY_NONE, REPLY_STREAM, REPLY_DONE };
+enum reply_state { REPLY_NONE, REPLY_STREAM, REPLY_RAW, REPLY_DONE };
 
 struct httpd_req {
 	struct httpd_conn	*conn;
@@ -87,6 +87,9 @@ struct httpd_req {
 	bool			 sse_tick;
 	void			(*on_writable)(struct httpd_req *, void *);
 	void			*writable_arg;
+	void			(*on_raw)(struct httpd_req *,
+				    struct evbuffer *, void *);
+	void			*raw_arg;
 	void			(*on_close)(struct httpd_req *, void *);
 	void			*close_arg;
 };
@@ -154,6 +157,11 @@ void	 httpd_input_drain(struct evbuffer *, size_t);
 /* httpd_reply.c */
 void	 httpd_reply_own(struct httpd_req *, int, const char *);
 void	 httpd_reply_tick(struct httpd_req *);
+bool	 httpd_may_end(struct httpd_req *);
+void	 httpd_reply_done(struct httpd_req *);
+
+/* httpd_raw.c */
+void	 httpd_raw_pump(struct httpd_conn *);
 
 /* httpd_req.c */
 void	 httpd_req_free(struct httpd_req *);

@@ -27,8 +27,8 @@ output(const struct httpd_req *r)
  * meanwhile, the application has now let go too: on_close is not due any
  * more.
  */
-static bool
-may_end(struct httpd_req *r)
+bool
+httpd_may_end(struct httpd_req *r)
 {
 	if (r->conn->state == CONN_REQUEST)
 		return (true);
@@ -86,8 +86,8 @@ put_head(struct httpd_req *r, struct evbuffer *out, int status,
 	return (0);
 }
 
-static void
-reply_done(struct httpd_req *r)
+void
+httpd_reply_done(struct httpd_req *r)
 {
 	struct httpd_conn *c = r->conn;
 
@@ -124,7 +124,7 @@ send_whole(struct httpd_req *r, int status, const char *type,
 		return;
 	}
 	c->sent += evbuffer_get_length(out) - before;
-	reply_done(r);
+	httpd_reply_done(r);
 }
 
 static void
@@ -165,7 +165,7 @@ httpd_error(struct httpd_req *r, int status, const char *fmt, ...)
 	char text[512];
 	va_list ap;
 
-	if (!may_end(r))
+	if (!httpd_may_end(r))
 		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
@@ -180,7 +180,7 @@ void
 httpd_reply_evbuffer(struct httpd_req *r, int status, const char *type,
     struct evbuffer *body)
 {
-	if (!may_end(r))
+	if (!httpd_may_end(r))
 		return;
 	if (r->reply != REPLY_NONE)
 		httpd_abort(r);
@@ -199,7 +199,7 @@ httpd_reply(struct httpd_req *r, int status, const char *type,
 {
 	struct evbuffer *body;
 
-	if (!may_end(r))
+	if (!httpd_may_end(r))
 		return;
 	if ((body = evbuffer_new()) == NULL ||
 	    (len > 0 && evbuffer_add(body, data, len) == -1))
@@ -213,7 +213,7 @@ httpd_reply(struct httpd_req *r, int status, const char *type,
 void
 httpd_abort(struct httpd_req *r)
 {
-	if (!may_end(r))
+	if (!httpd_may_end(r))
 		return;
 	r->told = true;
 	httpd_conn_kill(r->conn);
@@ -291,7 +291,7 @@ httpd_stream_end(struct httpd_req *r)
 {
 	struct httpd_conn *c = r->conn;
 
-	if (!may_end(r))
+	if (!httpd_may_end(r))
 		return;
 	if (r->reply != REPLY_STREAM) {
 		httpd_abort(r);
@@ -305,7 +305,7 @@ httpd_stream_end(struct httpd_req *r)
 	}
 	c->sent += r->head_only ? 0 : 5;
 	bufferevent_setwatermark(c->bev, EV_WRITE, 0, 0);
-	reply_done(r);
+	httpd_reply_done(r);
 }
 
 void

@@ -92,6 +92,19 @@ static const struct verb verbs[] = {
 	{ "agent", "import", "FILE [--name NAME] [--model M]\n"
 	    "\t[--network none|egress|allow] [--trust-key KEY] [--no-wait]",
 	    "make an agent from such a file", 1, -1, cmd_agent_import },
+	{ "agent", "exec", "AGENT [-t] [-u UID[:GID]] [-C DIR] -- "
+	    "COMMAND [ARG ...]", "run a command in its container",
+	    2, -1, cmd_agent_exec },
+	{ "agent", "shell", "AGENT", "a shell in its container",
+	    1, 1, cmd_agent_shell },
+	{ "agent", "logs", "AGENT [-f] [-n LINES] [--link]",
+	    "the journal of its container", 1, -1, cmd_agent_logs },
+	{ "recycle", "list", "AGENT", "what was deleted in its container",
+	    1, 1, cmd_recycle_list },
+	{ "recycle", "restore", "AGENT ID|PATH", "put it back where it was",
+	    2, 2, cmd_recycle_restore },
+	{ "recycle", "purge", "AGENT ID", "delete it for good",
+	    2, 2, cmd_recycle_purge },
 	{ "chat", NULL, "AGENT [MESSAGE]", "talk to it", 1, 2, cmd_chat },
 	{ "trace", NULL, "AGENT [-f] [--last] [--kind K] [--trace-id T] "
 	    "[--limit N]", "what it did, turn by turn", 1, -1, cmd_trace },

@@ -257,4 +257,11 @@ void	temp_image_start(uint64_t id, const struct m_ct_temp *, int fd);
 /* Takes over the fd. */
 void	image_put_start(uint64_t id, const struct m_ct_image *, int fd);
 
+/* ---- exec.c: commands in an instance ---- */
+
+/* Takes over the fd, on which the frames of xframe.h are spoken. */
+void	exec_start(uint64_t id, const struct m_ct_exec *, int fd);
+/* keeper went away: who may do what is not known any more. */
+void	exec_end_all(void);
+
 #endif /* CONTAINER_H */

@@ -39,6 +39,7 @@ struct call {
 	size_t			 len, size, max;
 	uint64_t		 deadline;	/* sys_now_ms() */
 	bool			 waiting;	/* for an operation */
+	bool			 no_wait;	/* it is the caller's business */
 	bool			 over;		/* the reply is too long */
 	/* upload and download */
 	bool			 down;		/* the body goes to fd */
@@ -281,6 +282,21 @@ incus_call(const char *method, const char *path, const char *body,
 }
 
 void
+incus_begin(const char *path, const char *body, unsigned int timeout,
+    incus_fn fn, void *arg)
+{
+	struct call *c;
+
+	c = call_new(path, timeout, fn, arg);
+	c->no_wait = true;
+	setup(c);
+	if ((c->body = strdup(body)) == NULL)
+		fatal("request to Incus");
+	curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->body);
+	start(c);
+}
+
+void
 incus_upload(const char *path, int fd, uint64_t size, unsigned int timeout,
     void (*sink)(const void *, size_t, void *), incus_fn fn, void *arg)
 {
@@ -405,6 +421,10 @@ on_done(CURL *easy, CURLcode code)
 	} else {
 		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &http);
 		op = reply_read(&r, doc, http, c->waiting);
+		if (op != NULL && c->no_wait) {
+			r.status = 200;
+			op = NULL;
+		}
 	}
 	if (op != NULL) {
 		await(c, op);

@@ -49,6 +49,12 @@ const char	*incus_socket_path(void);
 void	incus_call(const char *method, const char *path, const char *body,
 	    unsigned int timeout, size_t max, incus_fn, void *);
 /*
+ * A POST that begins an operation: the reply is the operation as it is then,
+ * its end is not awaited.
+ */
+void	incus_begin(const char *path, const char *body, unsigned int timeout,
+	    incus_fn, void *);
+/*
  * POSTs exactly size bytes read from fd, which stays the caller's and must
  * be open until the callback; it may be a file, a pipe or a socket.
  * sink (may be NULL) sees each piece on its way.

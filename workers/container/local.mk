@@ -18,6 +18,8 @@ agentd_container_SOURCES = workers/container/main.c \
 	workers/container/op.c workers/container/reply.c \
 	workers/container/valid.c
 agentd_container_SOURCES += workers/container/events.c \
+	workers/container/exec.c workers/container/exec.h \
+	workers/container/execreq.c \
 	workers/container/wsc.c workers/container/wsc.h
 agentd_container_SOURCES += workers/container/backup.c \
 	workers/container/temp.c
@@ -32,7 +34,7 @@ tests_e2e_drive_SOURCES = tests/e2e/drive.c
 tests_e2e_drive_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS)
 tests_e2e_drive_LDADD = libcommon.a $(EVENT_LIBS) $(JSON_LIBS) \
 	$(SODIUM_LIBS) $(BSD_LIBS)
-EXTRA_DIST += tests/e2e/test_events.py
+EXTRA_DIST += tests/e2e/test_events.py tests/e2e/test_exec.py
 EXTRA_DIST += tests/e2e/test_limits.py tests/e2e/test_network.py \
 	tests/e2e/driver.py tests/e2e/test_container.py \
 	tests/e2e/test_container_snap.py \

@@ -170,6 +170,15 @@ h_net(struct peer *p, struct msg *m)
 	return 0;
 }
 
+static int
+h_exec(struct peer *p, struct msg *m)
+{
+	(void)p;
+	exec_start(m->id, &m->u.ct_exec, m->fd);
+	m->fd = -1;
+	return 0;
+}
+
 static const struct msg_handler handlers[] = {
 	{ MSG_CT_NET, h_net },
 	{ MSG_CT_LIMITS, h_limits },
@@ -190,6 +199,7 @@ static const struct msg_handler handlers[] = {
 	{ MSG_CT_SNAP, h_snap },
 	{ MSG_CT_PROBE, h_probe },
 	{ MSG_CT_TAG, h_tag },
+	{ MSG_CT_EXEC, h_exec },
 	{ MSG_NONE, NULL },
 };
 
@@ -223,8 +233,10 @@ peer_up(struct peer *p)
 static void
 peer_down(struct peer *p)
 {
-	if (peer_proc(p) == PROC_KEEPER)
+	if (peer_proc(p) == PROC_KEEPER) {
 		op_orphan_all();
+		exec_end_all();
+	}
 }
 
 static const struct worker_ops ops = {

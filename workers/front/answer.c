@@ -162,7 +162,9 @@ last(struct call *c, const struct m_result *r, const char *json)
 	    c->route->answer == ANS_LIST_SSE;
 
 	c->id = 0;
-	if (c->sse || (c->follow && r->status < 400)) {
+	if (c->exec != NULL && r->status < 400)
+		exec_begin(c);
+	else if (c->sse || (c->follow && r->status < 400)) {
 		event(c, r, json);
 		httpd_stream_end(c->req);
 		call_end(c);

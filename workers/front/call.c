@@ -26,6 +26,7 @@ call_free(struct call *c)
 	TAILQ_REMOVE(&calls.list, c, entry);
 	upload_free(c->upload);
 	download_free(c->download);
+	exec_free(c->exec);
 	answer_free(c);
 	freezero(c, sizeof(*c));
 }
@@ -164,13 +165,18 @@ ask(struct call *c)
 {
 	const struct route *r = c->route;
 	struct args a;
-	int saved;
+	int saved, fd = -1;
 
 	if (call_args(c, &a) == -1)
 		return;
+	if (msg_desc(r->msg)->flags & M_FD && (fd = exec_socket(c)) == -1) {
+		fields_free(&a);
+		call_unavailable(c, "a socket");
+		return;
+	}
 	c->peer = worker_peer(r->to);
 	c->asked = true;
-	c->id = peer_request_hold(c->peer, r->msg, &a.u, -1,
+	c->id = peer_request_hold(c->peer, r->msg, &a.u, fd,
 	    (int)r->timeout_ms, answer_frame, c);
 	saved = errno;
 	fields_free(&a);
@@ -233,6 +239,8 @@ routed(struct call *c)
 	}
 	if (r->own != NULL)
 		r->own(c);
+	else if (!exec_wanted(c))
+		return;
 	else if (httpd_req_collect(c->req, (size_t)r->http.max_body,
 	    body_done, c) == -1)
 		call_end(c);
@@ -293,6 +301,11 @@ call_end_streams(void)
 		return;
 	for (c = TAILQ_FIRST(&calls.list); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
+		if (c->exec != NULL && c->id == 0 && !c->sse) {
+			httpd_abort(c->req);
+			call_end(c);
+			continue;
+		}
 		if (!c->sse)
 			continue;
 		if (c->id != 0)

@@ -20,6 +20,7 @@
 
 struct call;
 struct evbuffer;
+struct exec;
 struct jbuf;
 struct upload;
 struct download;
@@ -41,6 +42,7 @@ enum ftype {
 	FT_SLUG,	/* name of an agent; F_STR */
 	FT_ID,		/* 32 hex digits; F_STR */
 	FT_LINES,	/* array of text, one a line; F_STR */
+	FT_ARGV,	/* array of text, each ended by NUL; F_BYTES */
 	FT_OBJECT,	/* any JSON object, as text; F_STR */
 	FT_SECRET,	/* text that is wiped everywhere; F_STR */
 	FT_U32,		/* integer; F_U32 */
@@ -184,6 +186,7 @@ struct call {
 	struct evbuffer		*part;		/* owned: start of a row */
 	struct upload		*upload;	/* owned */
 	struct download		*download;	/* owned */
+	struct exec		*exec;		/* owned */
 };
 
 enum listener { LISTEN_HTTP, LISTEN_UNIX };
@@ -221,6 +224,14 @@ void	 upload_free(struct upload *);
 
 void	 download_start(struct call *);
 void	 download_free(struct download *);
+/* ---- exec.c: what needs a command in a container ---- */
+
+/* False: it replied that the client must speak our protocol. */
+bool	 exec_wanted(struct call *);
+/* A socket pair; the end for the message, or -1. */
+int	 exec_socket(struct call *);
+void	 exec_begin(struct call *);	/* the command runs */
+void	 exec_free(struct exec *);
 
 /* ---- local.c, openapi.c: what front answers itself ---- */
 

@@ -12,10 +12,13 @@ front_table = workers/front/front.h workers/front/routes.h \
 	workers/front/fields.c workers/front/fields.h \
 	workers/front/values.c workers/front/guard.c workers/front/openapi.c
 front_table += workers/front/routes_move.c
+front_table += workers/front/routes_exec.c
 agentd_front_SOURCES = $(front_table) workers/front/main.c \
 	workers/front/auth.c workers/front/call.c workers/front/answer.c \
 	workers/front/upload.c workers/front/local.c
 agentd_front_SOURCES += workers/front/download.c
+agentd_front_SOURCES += workers/front/exec.c workers/front/exec.h \
+	workers/front/execout.c
 agentd_front_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 agentd_front_LDADD = libjson.a libhttp.a $(WORKER_LIBS) $(JSON_LIBS)
 

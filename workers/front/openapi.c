@@ -25,6 +25,7 @@ type_of(enum ftype t)
 	case FT_BOOL:
 		return ("boolean");
 	case FT_LINES:
+	case FT_ARGV:
 		return ("array");
 	case FT_OBJECT:
 		return ("object");
@@ -48,7 +49,7 @@ schema(struct jbuf *j, const struct field *f)
 		jb_end(j);
 	} else
 		jb_str(j, type);
-	if (f->type == FT_LINES) {
+	if (f->type == FT_LINES || f->type == FT_ARGV) {
 		jb_key(j, "items");
 		jb_obj(j);
 		jb_kstr(j, "type", "string");
@@ -59,8 +60,8 @@ schema(struct jbuf *j, const struct field *f)
 		jb_kstr(j, "pattern", "^[0-9a-f]{32}$");
 	else if (f->type == FT_SECRET)
 		jb_kbool(j, "writeOnly", true);
-	if (f->type != FT_LINES && f->type != FT_OBJECT &&
-	    f->type != FT_BOOL && f->type != FT_LEVEL) {
+	if (f->type != FT_LINES && f->type != FT_ARGV &&
+	    f->type != FT_OBJECT && f->type != FT_BOOL && f->type != FT_LEVEL) {
 		jb_kint(j, text && f->type != FT_SIZE ? "minLength" :
 		    "minimum", f->min);
 		jb_kint(j, text && f->type != FT_SIZE ? "maxLength" :

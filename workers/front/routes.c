@@ -24,6 +24,7 @@ static const struct route_set *const sets[] = {
 	&routes_pool,
 	&routes_move,
 	&routes_limits,
+	&routes_exec,
 };
 
 struct route	routes[ROUTES_MAX];

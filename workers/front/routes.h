@@ -45,6 +45,7 @@ struct route_set {
 extern const struct route_set	routes_system, routes_agent, routes_trace,
 				routes_provider, routes_chat, routes_pool,
 				routes_image, routes_limits, routes_life,
-				routes_archive, routes_move;
+				routes_archive, routes_move,
+				routes_exec;
 
 #endif /* ROUTES_H */

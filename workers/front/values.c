@@ -263,6 +263,39 @@ lines(const struct slot *s, struct json_object *arr)
 	return (0);
 }
 
+/* ["a", "b"] becomes "a\0b\0". */
+static int
+argv(const struct slot *s, struct json_object *arr)
+{
+	struct json_object *v;
+	struct msg_bytes b;
+	char *buf;
+	size_t i, n, len = 0;
+
+	if (s->a->nown == FIELDS_OWN ||
+	    (buf = calloc(1, (size_t)s->f->max)) == NULL)
+		return (fields_bad(s, "cannot be kept: out of memory"));
+	s->a->own[s->a->nown++] = buf;
+	for (i = 0; i < json_object_array_length(arr); i++) {
+		v = json_object_array_get_idx(arr, i);
+		if (!json_object_is_type(v, json_type_string))
+			return (fields_bad(s, "must be an array of strings"));
+		n = (size_t)json_object_get_string_len(v) + 1;
+		if (strlen(json_object_get_string(v)) + 1 != n)
+			return (fields_bad(s, "holds a NUL byte"));
+		if (n > (size_t)s->f->max - len)
+			return (fields_bad(s, "is too long"));
+		memcpy(buf + len, json_object_get_string(v), n);
+		len += n;
+	}
+	if (len == 0 || buf[0] == '\0')
+		return (fields_bad(s, "names no command"));
+	b.ptr = buf;
+	b.len = len;
+	memcpy(at(s), &b, sizeof(b));
+	return (0);
+}
+
 static int
 object(const struct slot *s, struct json_object *o)
 {
@@ -309,6 +342,9 @@ fields_from_body(const struct slot *s, struct json_object *doc)
 	case FT_LINES:
 		r = json_get_arr(doc, f->name, f->required, 1000, &v, s->err);
 		return (r == 1 ? lines(s, v) : r);
+	case FT_ARGV:
+		r = json_get_arr(doc, f->name, f->required, 512, &v, s->err);
+		return (r == 1 ? argv(s, v) : r);
 	case FT_OBJECT:
 		r = json_get_obj(doc, f->name, f->required, &v, s->err);
 		return (r == 1 ? object(s, v) : r);

@@ -292,6 +292,12 @@ void	reconcile_start(void);
 void	reconcile_soon(unsigned ms);
 void	reconcile_container_up(void);
 
+/* ---- exec.c: commands in containers ---- */
+
+int	h_agent_exec(struct peer *, struct msg *);
+int	h_agent_logs(struct peer *, struct msg *);
+int	h_recycle(struct peer *, struct msg *);
+
 /* ---- ctevent.c ---- */
 
 int	h_ct_event(struct peer *, struct msg *);
