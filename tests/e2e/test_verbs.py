@@ -31,7 +31,7 @@ print(json.dumps([r.status, r.read().decode()]))
 
 @pytest.fixture(scope="module")
 def daemon(build, incus, images):
-    d = Agentd(build, incus, PROJECT + "-verbs")
+    d = Agentd(build, incus, PROJECT.replace("test-", "test-verbs-"))
     d.start()
     try:
         d.import_image("taos-pi-base", images.path("pi"))

@@ -20,6 +20,8 @@ static int	find_spelled(struct db *, const char *, struct route_found *);
 static int	find_first(struct db *, struct route_found *);
 static int	take_route(struct db_stmt *, struct route_found *);
 static int	allowed(struct db *, const char *, const char *, const char *);
+static int	list_check(struct db *, const struct m_agent_policy *,
+		    struct why *);
 static int	list_store(struct db *, const struct m_agent_policy *);
 
 int
@@ -33,6 +35,8 @@ policy_store(struct db *db, const struct m_agent_policy *p, struct why *why)
 		if (status != 0)
 			return status;
 	}
+	if ((status = list_check(db, p, why)) != 0)
+		return status;
 	if (db_begin(db) == -1)
 		return why_set(why, 503, "the ledger cannot be written");
 	(void)db_exec(db, "INSERT INTO agent (id, slug, owner_id, model, "
@@ -48,20 +52,50 @@ policy_store(struct db *db, const struct m_agent_policy *p, struct why *why)
 	return 0;
 }
 
-static int
-list_store(struct db *db, const struct m_agent_policy *p)
+/* The next name of a list; false at its end. */
+static bool
+next_name(const char **list, char name[MODEL_MAX + 1])
 {
-	char name[MODEL_MAX + 1];
-	const char *line = p->models;
+	const char *line;
 	size_t len;
 
-	for (; *line != '\0'; line += len + (line[len] == '\n')) {
+	while (*(line = *list) != '\0') {
 		len = strcspn(line, "\n");
+		*list = line + len + (line[len] == '\n');
 		/* No model has a longer name, so it allows nothing. */
 		if (len == 0 || len > MODEL_MAX)
 			continue;
 		memcpy(name, line, len);
 		name[len] = '\0';
+		return true;
+	}
+	return false;
+}
+
+/* A name that nobody serves would be a promise. */
+static int
+list_check(struct db *db, const struct m_agent_policy *p, struct why *why)
+{
+	char name[MODEL_MAX + 1];
+	struct route_found found;
+	const char *list = p->models;
+	int status;
+
+	while (next_name(&list, name)) {
+		status = model_resolve(db, name, &found, why);
+		if (status != 0)
+			return status;
+	}
+	return 0;
+}
+
+static int
+list_store(struct db *db, const struct m_agent_policy *p)
+{
+	char name[MODEL_MAX + 1];
+	const char *list = p->models;
+
+	while (next_name(&list, name)) {
 		if (db_exec(db, "INSERT OR IGNORE INTO agent_model "
 		    "(agent_id, model) VALUES (?1, ?2)", "ss", p->agent_id,
 		    name) == -1)
