@@ -11,6 +11,7 @@ LINK_MODULES = link/ack.c link/ack.h link/acp_record.c link/acp_record.h \
 	link/kind_http.c link/kind_rpc.c link/outq.c link/outq.h \
 	link/nic.c link/nic.h link/pconn.c link/pconn.h \
 	link/preq.c link/preq.h \
+	link/oom.c link/oom.h link/turn_int.h link/turn_send.c \
 	link/prepare.c link/prepare.h \
 	link/report.c link/report.h link/turn.c link/turn.h link/util.c \
 	link/util.h

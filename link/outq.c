@@ -123,6 +123,8 @@ body_start(const struct outq *q, struct reply *r)
 	jb_key(b, "seq");
 	jb_uint(b, r->seq);
 	jb_kint(b, "attempt", r->attempt);
+	if (q->oom && (r->kind == REPLY_FINAL || r->kind == REPLY_ERROR))
+		jb_kstr(b, "cause", "out_of_memory");
 }
 
 static void

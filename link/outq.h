@@ -53,6 +53,7 @@ struct outq {
 	char *text;		/* owned; the answer, while short enough */
 	bool too_long;		/* for the final: text is gone */
 	bool ended;		/* a final or an error is queued */
+	bool oom;		/* what ends it says that memory ran out */
 };
 
 struct tool_event {

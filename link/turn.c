@@ -21,62 +21,18 @@
 
 #include "ack.h"
 #include "conf.h"
-#include "gw.h"
 #include "log.h"
-#include "turn.h"
+#include "oom.h"
+#include "turn_int.h"
 #include "util.h"
 
 #define ATTEMPTS	3
-#define PATH_MAX_LEN	160
-#define DELTA_GAP_MS	12	/* the gateway takes 100 replies a second */
-
-enum turn_state {
-	T_IDLE,
-	T_RUN,
-	T_PAUSE,
-	T_END
-};
-
-struct turn {
-	const struct conf *conf;
-	struct gw *gw;
-	struct inbox *inbox;
-	const struct kind *kind;
-	void *kstate;
-	enum turn_state state;
-	struct message *msg;		/* NULL when idle */
-	unsigned int attempt;
-	unsigned int ticket;		/* counts attempts of all turns */
-	bool llm_broke;			/* at least once in this attempt */
-	bool llm_broken;		/* the last LLM call of it was cut */
-	struct event *timer;		/* of the state; also the grace */
-	struct outq out;
-	struct gw_req *req;		/* the reply on the wire */
-	struct event *again;		/* when to send the next reply */
-	unsigned int step;
-	struct ack *ack;
-	bool stopping;
-	void (*on_done)(void *);
-	void *on_done_arg;
-	void (*on_held)(void *);	/* no turn may begin */
-	void *on_held_arg;
-	void (*on_room)(void *);
-	void *on_room_arg;
-	void (*on_ready)(void *);
-	void *on_ready_arg;
-	bool ready;			/* it was, at least once */
-};
 
 /* Before attempt 2 and 3: a worker that was killed is back within a second. */
 static const unsigned int pause_ms[ATTEMPTS + 1] = { 0, 0, 500, 2000 };
 
 static void	turn_attempt(struct turn *);
-static void	turn_pump(struct turn *);
-static void	turn_over(struct turn *);
-static void	turn_end_error(struct turn *, const char *);
 static void	turn_timer(evutil_socket_t, short, void *);
-static void	turn_again(evutil_socket_t, short, void *);
-static gw_cb	reply_done;
 static void	turn_check_done(void *);
 
 struct turn *
@@ -189,6 +145,7 @@ turn_attempt(struct turn *t)
 	t->attempt++;
 	t->ticket++;
 	t->llm_broke = t->llm_broken = false;
+	t->kills = oom_kills();
 	if (t->attempt > 1)
 		outq_attempt(&t->out, t->attempt);
 	log_debug("turn %s attempt %u", t->msg->trace_id, t->attempt);
@@ -205,12 +162,34 @@ turn_halt(struct turn *t)
 	t->state = T_END;
 }
 
-static void
+/*
+ * Has memory run out, in this attempt?  The host hears of each kill once,
+ * with the end of a turn, also if it was between two turns.
+ */
+static bool
+turn_oom(struct turn *t)
+{
+	uint64_t kills = oom_kills();
+	bool now = t->attempt > 0 && kills > t->kills;
+
+	t->out.oom = kills > t->kills_told;
+	t->kills_told = kills;
+	return now;
+}
+
+void
 turn_end_error(struct turn *t, const char *why)
 {
+	char text[640];
+
 	if (t->state == T_RUN || t->state == T_PAUSE)
 		turn_halt(t);
 	t->state = T_END;
+	if (turn_oom(t)) {
+		(void)snprintf(text, sizeof(text), "out of memory: the kernel "
+		    "killed a process of the agent (%s)", why);
+		why = text;
+	}
 	log_info("turn %s ends with an error: %s", t->msg->trace_id, why);
 	outq_error(&t->out, why);
 	turn_pump(t);
@@ -304,6 +283,7 @@ turn_done(struct turn *t)
 		turn_end_error(t, "the agent ended its turn without a word");
 		return;
 	}
+	(void)turn_oom(t);
 	outq_final(&t->out);
 	turn_pump(t);
 }
@@ -376,95 +356,8 @@ turn_llm_ended(struct turn *t, unsigned int ticket, bool ok)
 		t->llm_broke = true;
 }
 
-/* Sends the oldest reply, unless one is on the wire or waits for a retry. */
-static void
-turn_pump(struct turn *t)
-{
-	char path[PATH_MAX_LEN];
-	const char *body;
-	size_t len;
-
-	if (t->req != NULL || evtimer_pending(t->again, NULL))
-		return;
-	if (outq_head(&t->out, &body, &len) == NULL)
-		return;
-	gw_path(t->gw, "reply", path, sizeof(path));
-	if ((t->req = gw_post(t->gw, path, body, len, reply_done, t)) == NULL)
-		timer_ms(t->again, retry_next(&t->step));
-}
-
-static void
-turn_again(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	turn_pump(arg);
-}
-
-/* The gateway will not take this reply, now or later. */
-static void
-reply_refused(struct turn *t, enum reply_kind kind, int status)
-{
-	char why[80];
-
-	log_warnx("turn %s: a reply was refused with status %d",
-	    t->msg->trace_id, status);
-	outq_pop(&t->out);
-	if (kind == REPLY_ERROR) {
-		turn_over(t);
-		return;
-	}
-	(void)snprintf(why, sizeof(why),
-	    "the host refused a part of the answer (status %d)", status);
-	if (kind == REPLY_FINAL) {
-		t->out.ended = false;
-		turn_end_error(t, why);
-	} else if (kind == REPLY_DELTA && t->state != T_END)
-		turn_end_error(t, why);
-	else
-		turn_pump(t);
-}
-
-static void
-reply_done(void *arg, int status, const char *body, size_t len,
-    unsigned int retry_after)
-{
-	struct turn *t = arg;
-	const char *p;
-	const struct reply *r;
-	enum reply_kind kind;
-	size_t n;
-
-	(void)body;
-	(void)len;
-	t->req = NULL;
-	r = outq_head(&t->out, &p, &n);
-	kind = r->kind;
-	if (status >= 200 && status < 300) {
-		t->step = 0;
-		outq_pop(&t->out);
-		if (kind == REPLY_FINAL || kind == REPLY_ERROR)
-			turn_over(t);
-		else if (t->out.ended)
-			turn_pump(t);	/* not many are left */
-		else
-			timer_ms(t->again, DELTA_GAP_MS);
-	} else if (status == 409 || status == 404) {
-		/* Answered already (by a former life of ours), or unknown. */
-		log_info("turn %s is closed at the host (status %d)",
-		    t->msg->trace_id, status);
-		turn_over(t);
-	} else if (status == 0 || status >= 500 || status == 401 ||
-	    status == 429) {
-		n = retry_next(&t->step);
-		timer_ms(t->again, retry_after > n ? retry_after :
-		    (unsigned int)n);
-	} else
-		reply_refused(t, kind, status);
-}
-
 /* The host has the last reply, or wants none: on to the next message. */
-static void
+void
 turn_over(struct turn *t)
 {
 	turn_halt(t);

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import Agentd, MockUpstream, PROJECT, wait_for
+from lab import Agent, Agentd, MockUpstream, PROJECT, wait_for
 
 # As the agent's root on the host: from the directory of its socket.
 AS_AGENT = """
@@ -304,6 +304,44 @@ def test_no_tight_loop(daemon, pi):
     is_status(pi, "running", 60)
 
 
+# ---- out of memory ----
+
+def test_out_of_memory_is_said(daemon):
+    """The runtime is killed for want of memory: chat, record, trace."""
+    # The tool makes the runtime the kernel's first choice, then eats.
+    mock = MockUpstream(None, "--text", "fine", "--tool-cmd",
+                        "echo 1000 > /proc/$PPID/oom_score_adj; "
+                        "tail /dev/zero")
+    model = daemon.add_provider("hungry", mock)
+    r = daemon.call("POST", "/api/agents/deploy", {
+        "name": "small", "framework": "pi", "model": model,
+        "memory_limit": "192MiB"})
+    assert r.status == 202, r.body
+    wait_for("deploy", lambda: daemon.get(
+        "/api/agents/small/deploy-status").json["status"] == "success", 60)
+    a = Agent(daemon, "small")
+    try:
+        turn = a.say("eat")
+        answer = a.answer(turn)
+        assert answer["state"] == "error", answer
+        assert "out of memory" in answer["metadata"]["error"], answer
+        assert "out of memory" in a.record["reason"], a.record
+        assert "192 MiB" in a.record["reason"], a.record
+        events = wait_for("event", lambda: [
+            e for e in a.trace(turn, kind="lifecycle")
+            if e["payload"]["event"] == "out_of_memory"])
+        assert len(events) == 1, events
+        assert "out of memory" in daemon.ctl("agent", "show", "small")
+        # It is well again after a restart, and no longer says so.
+        assert post(daemon, "small", "restart").status == 200
+        is_status(a, "running")
+        assert a.record["reason"] is None
+    finally:
+        remove(a)
+        daemon.call("DELETE", "/api/providers/hungry")
+        mock.stop()
+
+
 # ---- changes ----
 
 def patch(daemon, slug, **fields):
@@ -448,7 +486,6 @@ def test_fallbacks_are_in_the_keys_scope(daemon):
     slug = r.json["name"]
     wait_for("deploy", lambda: daemon.get(
         f"/api/agents/{slug}/deploy-status").json["status"] == "success", 60)
-    from lab import Agent
     a = Agent(daemon, slug)
     try:
         assert a.record["fallback_models"] == [model]

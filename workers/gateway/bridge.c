@@ -223,7 +223,7 @@ reply_fields(struct json_object *o, struct m_bridge_reply *r,
 {
 	int64_t seq = 0, attempt = 1;
 
-	r->id = r->channel_id = r->content = r->error = "";
+	r->id = r->channel_id = r->content = r->error = r->cause = "";
 	if (json_get_str(o, "kind", true, 1, 16, &r->kind, err) == -1 ||
 	    json_get_str(o, "trace_id", true, 1, 64, &r->trace_id,
 	    err) == -1 ||
@@ -234,7 +234,8 @@ reply_fields(struct json_object *o, struct m_bridge_reply *r,
 	    json_get_int(o, "attempt", false, 1, ATTEMPTS, &attempt,
 	    err) == -1 ||
 	    json_get_str(o, "content", false, 0, GW_REPLY_MAX, &r->content,
-	    err) == -1)
+	    err) == -1 ||
+	    json_get_str(o, "cause", false, 0, 32, &r->cause, err) == -1)
 		return -1;
 	if (strcmp(r->kind, "error") == 0 &&
 	    json_get_str(o, "error", true, 1, 4096, &r->error, err) == -1)

@@ -214,6 +214,11 @@ void	turn_fresh(struct agent *, uint64_t last_id);
 void	turn_replay(const char *channel_id,
 	    void (*)(const struct message *, void *), void *);
 
+/* ---- oom.c ---- */
+
+/* The link says that memory ran out in this turn. */
+void	oom_told(struct agent *, const char *trace_id, const char *channel_id);
+
 /* ---- job.c: deploys ---- */
 
 int	h_agent_deploy(struct peer *, struct msg *);

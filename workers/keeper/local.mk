@@ -10,7 +10,8 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/prepare.h workers/keeper/setting.h \
 	workers/keeper/state.h \
 	workers/keeper/verb.h workers/keeper/want.h \
-	workers/keeper/bulk.c workers/keeper/prepare.c \
+	workers/keeper/bulk.c workers/keeper/oom.c \
+	workers/keeper/prepare.c \
 	workers/keeper/setting.c workers/keeper/state.c \
 	workers/keeper/verb.c workers/keeper/verbjson.c \
 	workers/keeper/want.c \

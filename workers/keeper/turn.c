@@ -396,6 +396,8 @@ h_bridge_reply(struct peer *p, struct msg *m)
 		(void)peer_done(p, m->id, 202, NULL);
 		return 0;
 	}
+	if (strcmp(in->cause, "out_of_memory") == 0)
+		oom_told(a, in->trace_id, t->channel_id);
 	if (strcmp(in->kind, "delta") == 0)
 		(void)delta(p, m->id, in->seq, t, in->content);
 	else if (strcmp(in->kind, "final") == 0)
