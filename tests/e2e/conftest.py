@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from lab import Agentd, Images, Incus, MockUpstream, PROJECT
+from lab import Agentd, Images, Incus, MockUpstream, PROJECT, only_one
 
 
 def pytest_addoption(parser):
@@ -24,7 +24,8 @@ def build(request):
 @pytest.fixture(scope="session", autouse=True)
 def users(build):
     """The workers' users; a service beside us has the same ones."""
-    subprocess.run([f"{build}/inst/libexec/agentd/mkusers"], check=True)
+    with only_one("users"):
+        subprocess.run([f"{build}/inst/libexec/agentd/mkusers"], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 # What the tests on real parts share: an agentd, Incus, images, a provider.
 # SPDX-License-Identifier: ISC
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -70,12 +71,23 @@ def request(conn, method, path, body=None, headers=None):
     return Reply(conn.getresponse())
 
 
+@contextlib.contextmanager
+def only_one(name):
+    """One test run at a time: several work side by side."""
+    with open(f"/run/agentd-check-{name}.lock", "a", encoding="ascii") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
 class Incus:
     """The Incus of this machine, by its REST API."""
 
+    # Shared by the runs that use it; holds a word if it was started by one.
+    in_use = "/run/agentd-check-incus.users"
+
     def __init__(self, build):
         self.setup = f"{build}/inst/libexec/agentd/incus-setup"
-        self.started = False
+        self.users = None
         self.socket = None
 
     def _find(self):
@@ -86,16 +98,28 @@ class Incus:
         return None
 
     def start(self):
-        self.socket = self._find()
-        if self.socket is None:
-            subprocess.run([self.setup], check=True)
-            self.started = True
+        self.users = open(self.in_use, "a+", encoding="ascii")
+        with only_one("incus"):
             self.socket = self._find()
+            if self.socket is None:
+                subprocess.run([self.setup], check=True)
+                self.users.write("started")
+                self.users.flush()
+                self.socket = self._find()
+            fcntl.flock(self.users, fcntl.LOCK_SH)
         assert self.socket, "Incus does not answer"
 
     def stop(self):
-        if self.started:
-            subprocess.run([self.setup, "--stop"], check=True)
+        """The last one stops what one of them has started."""
+        with only_one("incus"):
+            fcntl.flock(self.users, fcntl.LOCK_UN)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self.users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.users.seek(0)
+                if self.users.read():
+                    subprocess.run([self.setup, "--stop"], check=True)
+                    self.users.truncate(0)
+        self.users.close()
 
     def call(self, method, path, body=None, wait=True):
         r = request(UnixHTTP(self.socket, 120), method, path, body).json
@@ -151,6 +175,10 @@ class Images:
         return hashlib.sha256(out).hexdigest()[:16]
 
     def path(self, name):
+        with only_one("image"):
+            return self._path(name)
+
+    def _path(self, name):
         path = f"{self.cache}/{name}-{self._stamp(name)}.tar.zst"
         if not os.path.exists(path):
             os.makedirs(self.cache, exist_ok=True)
