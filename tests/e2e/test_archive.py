@@ -369,6 +369,26 @@ def settle(service, ident, slug):
     return wait_for("end of the archive", over, T, 0.2)
 
 
+def test_paused_agent(service, agent):
+    """A failed archive leaves it paused; a restored one is not."""
+    record = agent.record
+    assert service.call("POST", f"/api/agents/{agent.slug}/pause",
+                        {}).status == 200
+    top = f"{service.state}/keeper/archive"
+    os.makedirs(top, exist_ok=True)
+    subprocess.run(["chattr", "+i", top], check=True)
+    try:
+        assert agent.archive().status == 507
+    finally:
+        subprocess.run(["chattr", "-i", top], check=True)
+    assert agent.record["status"] == "paused"
+    assert instance(service, record["id"])["status"] == "Frozen"
+    ident = put_away(agent)["id"]
+    assert restore(service, ident).status == 200
+    assert agent.record["status"] == "running"
+    answers(agent)
+
+
 def test_snapshot_fails_for_real(service, agent):
     """W67: the snapshot cannot be made: the agent is live and runs as
     before, and the answer says why."""

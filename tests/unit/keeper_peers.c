@@ -240,6 +240,14 @@ f_limits(struct peer *p, struct msg *m)
 }
 
 static int
+f_net(struct peer *p, struct msg *m)
+{
+	note("net:%u", m->u.ct_net.card);
+	ct_done(p, m->id, scripted("net", 200));
+	return 0;
+}
+
+static int
 f_copy(struct peer *p, struct msg *m)
 {
 	note("copy:%s", m->u.ct_copy.snapshot);
@@ -396,9 +404,8 @@ const struct msg_handler peers_handlers[] = {
 	{ MSG_CT_COPY, f_copy },
 	{ MSG_MODEL_CHECK, f_model },
 	{ MSG_CT_TEMP_DROP, f_temp_drop },
-	{ MSG_CT_LIMITS, f_ct },
 	{ MSG_CT_USAGE, f_ct },
-	{ MSG_CT_NET, f_ct },
+	{ MSG_CT_NET, f_net },
 	{ MSG_AGENT_CONF, f_conf },
 	{ MSG_AGENT_NET, f_ignore },
 	{ MSG_TURN, f_turn },

@@ -291,7 +291,8 @@ test_restore(void **state)
 }
 
 static const char *const restore_words[] = { "probe", "model", "listen",
-    "snap:restore", "policy", "tag:live", "start" };
+    "snap:restore", "policy", "tag:live", "limits", "net",
+    "start" };
 
 static void
 test_restore_step_fails(void **state)

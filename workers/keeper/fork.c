@@ -14,6 +14,7 @@
 
 #include "archive.h"
 #include "job.h"
+#include "limits.h"
 #include "log.h"
 #include "snapshot.h"
 #include "worker.h"
@@ -29,6 +30,7 @@ twin(const struct agent *src, const struct pass *who, const char *slug,
 	(void)strlcpy(a->model, src->model, sizeof(a->model));
 	(void)strlcpy(a->fallbacks, src->fallbacks, sizeof(a->fallbacks));
 	(void)strlcpy(a->network, src->network, sizeof(a->network));
+	(void)strlcpy(a->domains, src->domains, sizeof(a->domains));
 	(void)strlcpy(a->emoji, src->emoji, sizeof(a->emoji));
 	(void)strlcpy(a->color, src->color, sizeof(a->color));
 	(void)strlcpy(a->image, src->image, sizeof(a->image));
@@ -37,6 +39,7 @@ twin(const struct agent *src, const struct pass *who, const char *slug,
 	a->cpus = src->cpus;
 	a->processes = src->processes;
 	a->idle = src->idle;
+	limits_clip(a);
 	return a;
 }
 

@@ -75,8 +75,10 @@ limits_clip(struct agent *a)
 	a->cpus = (uint32_t)clip(a->cpus, 1, CPUS_MAX);
 	if (a->disk != 0)
 		a->disk = clip(a->disk, DISK_MIN, DISK_MAX);
-	a->processes = (uint32_t)clip(a->processes, PROCESSES_MIN,
-	    PROCESSES_MAX);
+	/* 0: those of the framework. */
+	if (a->processes != 0)
+		a->processes = (uint32_t)clip(a->processes, PROCESSES_MIN,
+		    PROCESSES_MAX);
 }
 
 uint32_t

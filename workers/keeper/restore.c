@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "archive.h"
+#include "limits.h"
 #include "log.h"
 #include "saga.h"
 #include "tell.h"
@@ -232,6 +233,7 @@ run_row(struct saga *s)
 	(void)strlcpy(a->fallbacks, FALLBACKS(s), sizeof(a->fallbacks));
 	a->state = AGENT_DEPLOYING;
 	a->asleep = false;
+	limits_clip(a);
 	a->paused_by[0] = a->reason[0] = '\0';
 	if (db_begin(keeper_db()) == -1) {
 		archived_free(&r);
@@ -467,6 +469,7 @@ static const struct saga_step steps[] = {
 	{ "row", run_row, undo_row },
 	{ "policy", run_policy, undo_policy },
 	{ "tag", run_tag, undo_tag },
+	{ "rights", saga_live_rights, NULL },
 	{ "start", run_start, undo_start },
 	{ "link", run_link, NULL },
 	{ "running", run_running, NULL },

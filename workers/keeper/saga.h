@@ -125,9 +125,13 @@ void	saga_yield(struct saga *, void (*fn)(struct saga *, uint32_t,
 
 /* ---- sagalive.c ---- */
 
-/* Steps: the agent's instance is stopped; it is as its row says. */
+/*
+ * Steps: the agent's instance is stopped; it is as its row says; it has the
+ * limits and the network of its row.
+ */
 void	saga_live_stop(struct saga *);
 void	saga_live_again(struct saga *);
+void	saga_live_rights(struct saga *);
 
 /* ---- from outside ---- */
 

@@ -5,6 +5,9 @@
  *
  * Runs in: keeper.  Talks to: container, gateway.
  */
+#include <string.h>
+
+#include "limits.h"
 #include "saga.h"
 #include "state.h"
 
@@ -75,4 +78,32 @@ saga_live_again(struct saga *s)
 		saga_ok(s);
 	else
 		saga_act(s, a->instance, "start", 0, on_runs_again);
+}
+
+/* ---- rights ---- */
+
+static void
+on_limits(struct saga *s, uint32_t status, const char *error)
+{
+	struct m_ct_net	 m = { s->agent_id, s->agent->instance,
+	    strcmp(s->agent->network, "egress") == 0 };
+
+	if (status >= 300)
+		saga_fail(s, status, "%s", error);
+	else
+		saga_ask(s, PROC_CONTAINER, MSG_CT_NET, &m, NULL);
+}
+
+/*
+ * container keeps what the instance had; but if it died at the wrong moment,
+ * keys and devices are those of the snapshot.
+ */
+void
+saga_live_rights(struct saga *s)
+{
+	const struct agent	*a = s->agent;
+	struct m_ct_limits	 m = { a->id, a->instance, a->memory, a->cpus,
+	    limits_processes(a), a->disk };
+
+	saga_ask(s, PROC_CONTAINER, MSG_CT_LIMITS, &m, on_limits);
 }

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "archive.h"
-#include "limits.h"
 #include "log.h"
 #include "saga.h"
 #include "snapshot.h"
@@ -251,20 +250,6 @@ run_tag(struct saga *s)
 	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, NULL);
 }
 
-/*
- * The keys that the snapshot brought back stay if container died at the wrong
- * moment: before it starts it has the limits of today.
- */
-static void
-run_limits(struct saga *s)
-{
-	const struct agent	*a = s->agent;
-	struct m_ct_limits	 m = { a->id, a->instance, a->memory, a->cpus,
-	    limits_processes(a), a->disk };
-
-	saga_ask(s, PROC_CONTAINER, MSG_CT_LIMITS, &m, NULL);
-}
-
 static void
 done(struct saga *s)
 {
@@ -285,7 +270,7 @@ static const struct saga_step steps[] = {
 	{ "stop", saga_live_stop, saga_live_again },
 	{ "rewind", run_rewind, NULL },
 	{ "tag", run_tag, NULL },
-	{ "limits", run_limits, NULL },
+	{ "rights", saga_live_rights, NULL },
 	{ "again", saga_live_again, NULL },
 };
 
