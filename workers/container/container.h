@@ -133,11 +133,18 @@ struct gate {
 	STAILQ_ENTRY(gate) entry;
 	gate_fn		 fn;
 	void		*arg;
+	bool		 inside;
 };
 
 /* Calls fn now, or when those before have left. */
 void	gate_enter(struct gate *, gate_fn, void *);
-void	gate_leave(void);
+/*
+ * The one inside has asked Incus for this instance, from an image: the next
+ * may enter as soon as Incus has given it its range.
+ */
+void	gate_posted(const char *instance);
+/* Nothing if it has left already. */
+void	gate_leave(struct gate *);
 
 /* ---- busy.c: what else is at work on an instance ---- */
 

@@ -106,7 +106,7 @@ on_posted(const struct incus_reply *r, void *arg)
 {
 	struct create *c = arg;
 
-	gate_leave();
+	gate_leave(&c->turn);
 	if (r->status != 200)
 		create_ended(c, r);
 	else
@@ -122,7 +122,7 @@ post(void *arg)
 	struct jbuf b;
 
 	if (c->op.orphan) {
-		gate_leave();
+		gate_leave(&c->turn);
 		op_done(&c->op, 503, NULL, "nobody waits for it");
 		return;
 	}

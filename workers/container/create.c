@@ -214,8 +214,10 @@ create_ended(struct create *c, const struct incus_reply *r)
 static void
 on_created(const struct incus_reply *r, void *arg)
 {
-	gate_leave();
-	create_ended(arg, r);
+	struct create *c = arg;
+
+	gate_leave(&c->turn);
+	create_ended(c, r);
 }
 
 /* ---- the request ---- */
@@ -274,7 +276,7 @@ post(void *arg)
 	struct jbuf b;
 
 	if (c->op.orphan) {
-		gate_leave();
+		gate_leave(&c->turn);
 		op_done(&c->op, 503, NULL, "nobody waits for it");
 		return;
 	}
@@ -300,6 +302,7 @@ post(void *arg)
 	incus_call("POST", path, jbuf_text(&b, NULL), CREATE_TIMEOUT,
 	    INCUS_REPLY_MAX, on_created, c);
 	jbuf_free(&b);
+	gate_posted(c->op.instance);
 }
 
 static void
