@@ -37,7 +37,8 @@ tests_unit_test_link_preq_SOURCES = tests/unit/test_link_preq.c link/preq.c
 tests_unit_test_link_preq_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/link
 tests_unit_test_link_preq_LDADD = $(UNIT_LIBS)
 UNIT += tests/unit/test_link_conf tests/unit/test_link_inbox \
-	tests/unit/test_link_outq tests/unit/test_link_report
+	tests/unit/test_link_outq tests/unit/test_link_report \
+	tests/unit/test_link_oom
 LINK_TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/link $(EVENT_CFLAGS) \
 	$(CMOCKA_CFLAGS)
 LINK_TEST_LIBS = libhttp.a libcommon.a $(EVENT_LIBS) $(UNIT_LIBS)
@@ -52,6 +53,9 @@ tests_unit_test_link_outq_SOURCES = tests/unit/test_link_outq.c \
 	link/outq.c link/jpath.c link/util.c
 tests_unit_test_link_outq_CPPFLAGS = $(LINK_TEST_CPPFLAGS)
 tests_unit_test_link_outq_LDADD = $(LINK_TEST_LIBS)
+tests_unit_test_link_oom_SOURCES = tests/unit/test_link_oom.c link/oom.c
+tests_unit_test_link_oom_CPPFLAGS = $(LINK_TEST_CPPFLAGS)
+tests_unit_test_link_oom_LDADD = $(LINK_TEST_LIBS)
 tests_unit_test_link_report_SOURCES = tests/unit/test_link_report.c \
 	$(RUNTIME_PARSERS)
 tests_unit_test_link_report_CPPFLAGS = $(LINK_TEST_CPPFLAGS)

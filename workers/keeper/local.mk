@@ -72,6 +72,11 @@ KEEPER_FAKE = tests/unit/keeper_fake.c tests/unit/keeper_fake.h \
 tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c $(KEEPER_FAKE)
 tests_unit_test_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+UNIT += tests/unit/test_keeper_verbs
+tests_unit_test_keeper_verbs_SOURCES = tests/unit/test_keeper_verbs.c \
+	$(KEEPER_FAKE)
+tests_unit_test_keeper_verbs_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_keeper_verbs_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 tests_unit_test_keeper_chat_SOURCES = tests/unit/test_keeper_chat.c \
 	$(KEEPER_FAKE)
 tests_unit_test_keeper_chat_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
