@@ -6,7 +6,8 @@
  * Runs in: agentctl. Talks to: front, Incus.
  *
  * Each check prints one line: ok, warn or FAIL, and for the last two the
- * command that helps. It changes nothing.
+ * command that helps. It changes nothing, but with --repair the service mends
+ * where Incus and its workers differ from its records.
  */
 #include "config.h"
 
@@ -370,13 +371,87 @@ check_service(struct doctor *d)
 		check_images(d);
 }
 
+/* ---- what should be, and what is ---- */
+
+static void
+say_drift(struct doctor *d, struct json_object *o)
+{
+	const char *repair = jstr(o, "repair"), *result = jstr(o, "result");
+	char fix[256];
+
+	(void)snprintf(fix, sizeof(fix), "agentctl doctor --repair (%s)",
+	    repair);
+	if (strcmp(result, "done") == 0)
+		say(d, R_OK_, NULL, "%s %s: mended: %s", jstr(o, "kind"),
+		    jstr(o, "name"), repair);
+	else if (result[0] != '\0' && repair[0] != '\0')
+		say(d, R_FAIL, "agentctl logs keeper", "%s %s: %s: %s",
+		    jstr(o, "kind"), jstr(o, "name"), repair, result);
+	else
+		say(d, R_WARN, repair[0] != '\0' ? fix :
+		    "look at it: nothing mends it by itself",
+		    "%s %s: should be %s, is %s", jstr(o, "kind"),
+		    jstr(o, "name"), jstr(o, "should"), jstr(o, "is"));
+}
+
+static void
+check_drift(struct doctor *d, bool repair)
+{
+	struct json_object *list;
+	struct reply r;
+	size_t i;
+
+	if (!repair && rest_try(d->ctl, "/api/doctor/drift", &r) != 200) {
+		reply_free(&r);
+		return;
+	}
+	if (repair && rest_call(d->ctl, "POST", "/api/doctor/repair", "{}",
+	    NULL, &r) == -1) {
+		d->fails++;
+		reply_free(&r);
+		return;
+	}
+	list = jget(r.doc, "unanswered");
+	for (i = 0; jat(list, i) != NULL; i++)
+		say(d, R_WARN, "agentctl status", "%s does not say what it "
+		    "has", json_object_get_string(jat(list, i)));
+	list = jget(r.doc, "drift");
+	for (i = 0; jat(list, i) != NULL; i++)
+		say_drift(d, jat(list, i));
+	if (i == 0)
+		say(d, R_OK_, NULL, "Incus and the workers have what the "
+		    "records say");
+	reply_free(&r);
+}
+
+/* With --json: what the service says, nothing of this machine. */
+static int
+drift_json(struct ctl *ctl, bool repair)
+{
+	struct reply r;
+	int ret;
+
+	ret = rest_call(ctl, repair ? "POST" : "GET", repair ?
+	    "/api/doctor/repair" : "/api/doctor/drift", repair ? "{}" : NULL,
+	    NULL, &r);
+	if (ret == 0)
+		out_json(&r);
+	reply_free(&r);
+	return ret == 0 ? CTL_OK : CTL_FAIL;
+}
+
 int
 cmd_doctor(struct ctl *ctl, int argc, char **argv)
 {
 	struct doctor d = { .ctl = ctl };
+	bool repair = argc == 1;
 
-	(void)argc;
-	(void)argv;
+	if (repair && strcmp(argv[0], "--repair") != 0) {
+		complain("doctor knows --repair, not '%s'", argv[0]);
+		return CTL_USAGE;
+	}
+	if (ctl->json)
+		return drift_json(ctl, repair);
 	check_kernel(&d);
 	check_users(&d);
 	check_ranges(&d, "/etc/subuid",
@@ -386,6 +461,7 @@ cmd_doctor(struct ctl *ctl, int argc, char **argv)
 	check_incus(&d);
 	check_space(&d);
 	check_service(&d);
+	check_drift(&d, repair);
 	(void)printf("\n%d failed, %d warnings\n", d.fails, d.warns);
 	return d.fails == 0 ? CTL_OK : CTL_FAIL;
 }

@@ -134,8 +134,9 @@ static const struct verb verbs[] = {
 	{ "image", "prune", "", "delete images that nothing needs", 0, 0,
 	    cmd_image_prune },
 	{ "image", "list", "", "container images", 0, 0, cmd_image_list },
-	{ "doctor", NULL, "", "what is missing on this machine, and the "
-	    "command that mends it", 0, 0, cmd_doctor },
+	{ "doctor", NULL, "[--repair]", "what is missing on this machine, "
+	    "what differs from what should be, and what mends it", 0, 1,
+	    cmd_doctor },
 };
 #define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))
 

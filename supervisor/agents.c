@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 #include <sys/resource.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -225,6 +226,34 @@ agents_unlisten(const char *id, char *why, size_t size)
 	}
 	close(dir);
 	return 200;
+}
+
+int
+agents_each(struct peer *p, struct msg *m)
+{
+	struct m_held row = { .slug = "" };
+	struct dirent *e;
+	DIR *d;
+	int fd;
+
+	/* A copy of ag.dir would share its position. */
+	if ((fd = openat(ag.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) ==
+	    -1)
+		return -1;
+	if ((d = fdopendir(fd)) == NULL) {
+		close(fd);
+		return -1;
+	}
+	while ((e = readdir(d)) != NULL) {
+		if (!sys_is_id(e->d_name))
+			continue;
+		row.agent_id = e->d_name;
+		row.n = agent_find(e->d_name) != NULL;
+		if (peer_reply(p, m, MSG_HELD, true, &row) == -1)
+			log_warn("directory to keeper");
+	}
+	closedir(d);
+	return 0;
 }
 
 void

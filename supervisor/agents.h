@@ -24,6 +24,11 @@ void	agents_init(const struct conf *, struct worker *gateway);
  */
 uint32_t	agents_listen(const char *id, char *why, size_t);
 uint32_t	agents_unlisten(const char *id, char *why, size_t);
+struct peer;
+struct msg;
+
+/* Answers with a HELD for each directory that there is; -1: unreadable. */
+int		agents_each(struct peer *, struct msg *);
 /* Hands all listeners to a gateway that has just started. */
 void	agents_push_all(void);
 

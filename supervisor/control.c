@@ -151,6 +151,15 @@ h_agent_unlisten(struct peer *p, struct msg *m)
 	return peer_done(p, m->id, status, status == 200 ? NULL : "%s", why);
 }
 
+static int
+h_held_list(struct peer *p, struct msg *m)
+{
+	if (agents_each(p, m) == -1)
+		return peer_done(p, m->id, 500, "the agents' directories "
+		    "cannot be read");
+	return peer_done(p, m->id, 200, NULL);
+}
+
 static void
 down(struct peer *p)
 {
@@ -176,6 +185,7 @@ static const struct msg_handler handlers[] = {
 	{ MSG_LOG_SET, h_log_set },
 	{ MSG_AGENT_LISTEN, h_agent_listen },
 	{ MSG_AGENT_UNLISTEN, h_agent_unlisten },
+	{ MSG_HELD_LIST, h_held_list },
 	{ MSG_NONE, NULL },
 };
 

@@ -15,7 +15,7 @@ VICTIMS = ("keeper", "container", "all")
 # Where a deploy can be cut; see workers/keeper/jobsm.c.  "channel" is stored
 # in one transaction with "running": only the random kills can meet it.
 STATES = ("policy", "socket", "instance", "connected", "rollback")
-BOUND = 60      # seconds until all is well again
+BOUND = 200     # seconds until all is well again; Incus may be very busy
 ANSWER = "answers"
 UNDONE = "nothing left"
 

@@ -91,6 +91,18 @@ fake_up(enum proc p)
 	    sv[0]), 0);
 }
 
+enum proc
+fake_proc(const struct peer *p)
+{
+	int	 i;
+
+	for (i = 0; i < PROC_MAX; i++)
+		if (fk.other[i] == p)
+			return (enum proc)i;
+	fail_msg("a channel of nobody");
+	return PROC_MAX;
+}
+
 void
 fake_down(enum proc p)
 {

@@ -32,6 +32,7 @@ struct fake_script {
 	const char	*instance;	/* CT_LIST: one row, "" none */
 	const char	*instance_agent;
 	const char	*instance_status;
+	const char	*held[PROC_MAX];	/* HELD_LIST: one row, NULL none */
 };
 
 /* What came back for a request of front. */
@@ -49,6 +50,9 @@ extern struct fake_script	 script;
 extern const struct msg_handler	 peers_handlers[];
 void	peers_reset(void);
 bool	peers_ready(void);
+
+/* Who is played at this end of the channel. */
+enum proc	fake_proc(const struct peer *);
 
 /* A fresh state directory and all peers up; keeper has started. */
 void	fake_start(void);

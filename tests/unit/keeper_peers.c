@@ -285,6 +285,17 @@ f_temp_drop(struct peer *p, struct msg *m)
 }
 
 static int
+f_held(struct peer *p, struct msg *m)
+{
+	struct m_held	 row = { script.held[fake_proc(p)], "somebody", 1 };
+
+	if (row.agent_id != NULL)
+		(void)peer_reply(p, m, MSG_HELD, true, &row);
+	done(p, m, 200);
+	return 0;
+}
+
+static int
 f_conf(struct peer *p, struct msg *m)
 {
 	static const char *const names[] = { "deploying", "running",
@@ -395,6 +406,7 @@ const struct msg_handler peers_handlers[] = {
 	{ MSG_PROVIDER_PUT, f_provider },
 	{ MSG_PROVIDER_DROP, f_undrop },
 	{ MSG_CT_CREATE, f_create },
+	{ MSG_HELD_LIST, f_held },
 	{ MSG_CT_ACTION, f_action },
 	{ MSG_CT_LIST, f_list },
 	{ MSG_CT_PROBE, f_probe },

@@ -4,7 +4,7 @@ pkglibexec_PROGRAMS += agentd-front
 front_table = workers/front/front.h workers/front/routes.h \
 	workers/front/routes.c workers/front/routes_agent.c \
 	workers/front/routes_life.c \
-	workers/front/routes_archive.c \
+	workers/front/routes_archive.c workers/front/routes_doctor.c \
 	workers/front/routes_chat.c workers/front/routes_image.c \
 	workers/front/routes_limits.c workers/front/routes_pool.c \
 	workers/front/routes_provider.c \

@@ -18,6 +18,7 @@ static const struct route_set *const sets[] = {
 	&routes_agent,
 	&routes_life,
 	&routes_archive,
+	&routes_doctor,
 	&routes_trace,
 	&routes_provider,
 	&routes_chat,

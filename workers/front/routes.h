@@ -46,6 +46,6 @@ extern const struct route_set	routes_system, routes_agent, routes_trace,
 				routes_provider, routes_chat, routes_pool,
 				routes_image, routes_limits, routes_life,
 				routes_archive, routes_move,
-				routes_exec;
+				routes_exec, routes_doctor;
 
 #endif /* ROUTES_H */

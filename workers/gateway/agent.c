@@ -321,6 +321,26 @@ agent_gone(struct agent *a)
 }
 
 int
+agent_h_held_list(struct peer *p, struct msg *m)
+{
+	struct m_held row;
+	struct agent *a;
+
+	RB_FOREACH(a, agent_tree, &ag.tree) {
+		if (!a->known || a->dead)
+			continue;
+		row.agent_id = a->id;
+		row.slug = a->slug;
+		row.n = a->listener != -1;
+		if (peer_reply(p, m, MSG_HELD, true, &row) == -1)
+			log_warn("agent to keeper");
+	}
+	if (peer_done(p, m->id, 200, NULL) == -1)
+		log_warn("agents to keeper");
+	return 0;
+}
+
+int
 agent_h_gone(struct peer *p, struct msg *m)
 {
 	struct agent *a;

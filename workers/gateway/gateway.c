@@ -28,6 +28,7 @@ const struct msg_handler gw_handlers[] = {
 	{ MSG_AGENT_CONF, agent_h_conf },
 	{ MSG_AGENT_NET, net_h_conf },
 	{ MSG_AGENT_GONE, agent_h_gone },
+	{ MSG_HELD_LIST, agent_h_held_list },
 	{ MSG_TURN, agent_h_turn },
 	{ MSG_KEY_FLUSH, gw_h_key_flush },
 	{ MSG_LLM_WINDOW, llm_h_window },

@@ -187,6 +187,7 @@ void		 agent_keeper_up(void);
 bool		 agent_turns_unsure(void);
 int		 agent_h_conf(struct peer *, struct msg *);
 int		 agent_h_gone(struct peer *, struct msg *);
+int		 agent_h_held_list(struct peer *, struct msg *);
 int		 agent_h_turn(struct peer *, struct msg *);
 int		 agent_h_listen(struct peer *, struct msg *);
 int		 agent_h_unlisten(struct peer *, struct msg *);

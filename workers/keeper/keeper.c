@@ -94,6 +94,8 @@ static const struct msg_handler handlers[] = {
 	{ MSG_POOL_LIST, h_pool_list },
 	{ MSG_AGENT_READY, h_agent_ready },
 	{ MSG_AGENT_IDLE, h_agent_idle },
+	{ MSG_API_DRIFT, h_api_drift },
+	{ MSG_API_REPAIR, h_api_repair },
 	{ MSG_BRIDGE_SUB, h_bridge_sub },
 	{ MSG_BRIDGE_ACK, h_bridge_ack },
 	{ MSG_BRIDGE_PREPARED, h_bridge_prepared },

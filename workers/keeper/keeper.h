@@ -275,6 +275,11 @@ void		 idle_wake(struct agent *);
 const char	*idle_verb(void);
 int		 h_agent_idle(struct peer *, struct msg *);
 
+/* ---- doctor.c ---- */
+
+int	h_api_drift(struct peer *, struct msg *);
+int	h_api_repair(struct peer *, struct msg *);
+
 /* ---- teardown.c ---- */
 
 /*

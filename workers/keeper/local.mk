@@ -29,6 +29,8 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/minisig.c workers/keeper/minisig.h \
 	workers/keeper/job.c \
 	workers/keeper/jobask.c workers/keeper/jobresume.c \
+	workers/keeper/doctor.c workers/keeper/drift.c \
+	workers/keeper/drift.h workers/keeper/driftfix.c \
 	workers/keeper/jobrow.c workers/keeper/jobsm.c \
 	workers/keeper/keeper.c \
 	workers/keeper/idle.c workers/keeper/lifecycle.c \
@@ -57,6 +59,7 @@ agentd_keeper_LDADD = $(KEEPER_LIBS)
 if HAVE_CMOCKA
 UNIT += tests/unit/test_minisig tests/unit/test_keeper_logic tests/unit/test_keeper \
 	tests/unit/test_keeper_chat tests/unit/test_keeper_saga \
+	tests/unit/test_keeper_drift \
 	tests/unit/test_keeper_archive
 tests_unit_test_keeper_logic_SOURCES = tests/unit/test_keeper_logic.c
 tests_unit_test_keeper_logic_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
@@ -85,6 +88,10 @@ tests_unit_test_keeper_archive_SOURCES = tests/unit/test_keeper_archive.c \
 	$(KEEPER_FAKE)
 tests_unit_test_keeper_archive_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_archive_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+tests_unit_test_keeper_drift_SOURCES = tests/unit/test_keeper_drift.c \
+	$(KEEPER_FAKE)
+tests_unit_test_keeper_drift_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_keeper_drift_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 tests_unit_test_keeper_saga_SOURCES = tests/unit/test_keeper_saga.c \
 	$(KEEPER_FAKE)
 tests_unit_test_keeper_saga_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)

@@ -1,6 +1,6 @@
 /*
- * Makes Incus agree with the rows: after a start, and whenever container
- * comes back.
+ * Makes Incus agree with the rows: after a start, whenever container comes
+ * back, after an event of Incus, and once a minute.
  *
  * SPDX-License-Identifier: ISC
  *
@@ -35,6 +35,7 @@
 #define ROWS_MAX	4096
 #define RETRY_MS	5000
 #define EVERY_MS	60000		/* whatever events say */
+#define JITTER_MS	10000U		/* more or less */
 
 struct row {
 	TAILQ_ENTRY(row) entry;
@@ -66,13 +67,15 @@ forget_rows(void)
 	rc.n = 0;
 }
 
+/* A copy that somebody made by hand has the same tags, but another name. */
 static struct row *
 row_of(const struct agent *a)
 {
 	struct row	*r;
 
 	TAILQ_FOREACH(r, &rc.rows, entry)
-		if (strcmp(r->agent_id, a->id) == 0)
+		if (strcmp(r->agent_id, a->id) == 0 &&
+		    strcmp(r->instance, a->instance) == 0)
 			return r;
 	return NULL;
 }
@@ -165,13 +168,22 @@ orphan_gone(void *arg)
 	free(arg);
 }
 
+/* A name that we give: what has another one is shown by the doctor only. */
+static bool
+our_name(const char *name)
+{
+	return strncmp(name, "agentd-", 7) == 0 &&
+	    strspn(name + 7, "0123456789abcdef") == 12 && name[19] == '\0';
+}
+
 static void
 check_orphan(const struct row *r)
 {
 	char	*name;
 
 	if (agent_by_id(r->agent_id) != NULL || teardown_runs(r->agent_id) ||
-	    pool_knows(r->agent_id) || archive_knows(r->agent_id))
+	    pool_knows(r->agent_id) || archive_knows(r->agent_id) ||
+	    saga_runs(r->agent_id) != NULL || !our_name(r->instance))
 		return;
 	if ((name = strdup(r->instance)) == NULL)
 		fatal("reconcile");
@@ -233,6 +245,8 @@ retry_later(void)
 static void
 on_list(struct msg *m, void *arg)
 {
+	uint32_t	 jitter;
+
 	(void)arg;
 	if (m != NULL && m->type == MSG_CT_ROW) {
 		add_row(&m->u.ct_row);
@@ -250,7 +264,9 @@ on_list(struct msg *m, void *arg)
 		retry_later();
 	} else {
 		compare();
-		reconcile_soon(EVERY_MS);
+		sys_random(&jitter, sizeof(jitter));
+		reconcile_soon(EVERY_MS - JITTER_MS + jitter %
+		    (2 * JITTER_MS));
 	}
 	forget_rows();
 }

@@ -69,6 +69,10 @@ int	 policy_store(struct db *, const struct m_agent_policy *,
 /* Forgets the agent and its keys. */
 int	 policy_drop(struct db *, const char *agent_id, struct why *);
 
+/* Calls for each agent that has a policy. -1 if the database failed. */
+int	 policy_each(struct db *, void (*)(const char *agent_id,
+	    const char *slug, uint32_t keys, void *), void *);
+
 struct route_found {
 	char	provider_id[ID_LEN + 1];
 	char	provider[65];

@@ -30,6 +30,7 @@ static int	h_model_list(struct peer *, struct msg *);
 static int	h_agent_policy(struct peer *, struct msg *);
 static int	h_agent_drop(struct peer *, struct msg *);
 static int	h_model_check(struct peer *, struct msg *);
+static int	h_held_list(struct peer *, struct msg *);
 static int	h_cancel(struct peer *, struct msg *);
 static void	model_row(const char *, const char *, void *);
 
@@ -45,6 +46,7 @@ static const struct msg_handler handlers[] = {
 	{ MSG_KEY_CHECK, h_key_check },
 	{ MSG_LLM_ROUTE, h_llm_route },
 	{ MSG_MODEL_LIST, h_model_list },
+	{ MSG_HELD_LIST, h_held_list },
 	{ MSG_CANCEL, h_cancel },
 	{ MSG_NONE, NULL }
 };
@@ -238,6 +240,27 @@ h_model_check(struct peer *p, struct msg *m)
 	status = model_resolve(db, m->u.model_check.model, &found, &why);
 	if (peer_done(p, m->id, status == 0 ? 200 : (uint32_t)status, "%s",
 	    status == 0 ? "" : why.text) == -1)
+		log_warn("answer to keeper");
+	return 0;
+}
+
+static void
+held_row(const char *agent_id, const char *slug, uint32_t keys, void *arg)
+{
+	struct m_held row = { .agent_id = agent_id, .slug = slug, .n = keys };
+
+	if (peer_reply(worker_peer(PROC_KEEPER), arg, MSG_HELD, true, &row) ==
+	    -1)
+		log_warn("policy to keeper");
+}
+
+static int
+h_held_list(struct peer *p, struct msg *m)
+{
+	int r = policy_each(db, held_row, m);
+
+	if (peer_done(p, m->id, r == -1 ? 503 : 200, "%s",
+	    r == -1 ? "the ledger cannot be read" : "") == -1)
 		log_warn("answer to keeper");
 	return 0;
 }

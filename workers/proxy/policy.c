@@ -114,6 +114,25 @@ policy_drop(struct db *db, const char *agent_id, struct why *why)
 }
 
 int
+policy_each(struct db *db, void (*fn)(const char *, const char *, uint32_t,
+    void *), void *arg)
+{
+	struct db_stmt *st;
+	int r;
+
+	st = db_query(db, "SELECT id, slug, (SELECT count(*) FROM vkey WHERE "
+	    "agent_id = agent.id AND state <> 'revoked') FROM agent "
+	    "ORDER BY id", "");
+	if (st == NULL)
+		return -1;
+	while ((r = db_step(st)) == 1)
+		fn(db_text(st, 0), db_text(st, 1), (uint32_t)db_int(st, 2),
+		    arg);
+	db_end(st);
+	return r;
+}
+
+int
 model_resolve(struct db *db, const char *name, struct route_found *found,
     struct why *why)
 {
