@@ -12,6 +12,8 @@ CATALOG_FILES = \
 	catalog/images/common/root/etc/systemd/system.conf.d/agentd.conf \
 	catalog/images/common/root/etc/systemd/system/agentd-link.service \
 	catalog/images/common/root/etc/systemd/system/agentd.target \
+	catalog/images/common/root/etc/systemd/system/agentd-recycle.service \
+	catalog/images/common/root/etc/systemd/system/agentd-recycle.timer \
 	catalog/images/node/package.json \
 	catalog/images/node/package-lock.json \
 	catalog/images/node-arm64/package.json \

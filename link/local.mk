@@ -75,3 +75,12 @@ EXTRA_DIST += tests/peers/mock_gateway.py tests/peers/fake_http_runtime.py \
 	tests/peers/fake_rpc_runtime.py tests/peers/fake_line_runtime.py \
 	tests/e2e/test_link.py tests/e2e/test_link_kinds.py \
 	tests/fuzz/corpus/runtime
+
+# The recycle bin in every image: rm, and what agentd asks of it.
+pkglibexec_PROGRAMS += agent-recycle
+agent_recycle_SOURCES = link/recycle.c link/recycle.h link/recycle_rm.c
+agent_recycle_CPPFLAGS = $(AM_CPPFLAGS)
+if !SANITIZE
+agent_recycle_LDFLAGS = -static -Wl,-z,relro
+endif
+EXTRA_DIST += tests/e2e/test_recycle.py

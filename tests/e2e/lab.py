@@ -166,6 +166,7 @@ class Images:
 
     def _stamp(self, name):
         link = f"{self.build}/inst/libexec/agentd/agent-link"
+        link += f" {self.build}/inst/libexec/agentd/agent-recycle"
         out = subprocess.run(
             f"cat {self.builder} {link} && find {TOP}/catalog/images/{name} "
             f"{TOP}/catalog/images/common {TOP}/catalog/images/node -type f "
