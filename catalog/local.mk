@@ -2,12 +2,31 @@
 # SPDX-License-Identifier: ISC
 CATALOG_FILES = \
 	catalog/README.md \
+	catalog/frameworks/agent-zero.yaml \
+	catalog/frameworks/claude.yaml \
+	catalog/frameworks/codex.yaml \
+	catalog/frameworks/gemini.yaml \
+	catalog/frameworks/hermes.yaml \
+	catalog/frameworks/ironclaw.yaml \
+	catalog/frameworks/langroid.yaml \
+	catalog/frameworks/microclaw.yaml \
+	catalog/frameworks/moltis.yaml \
+	catalog/frameworks/nanoclaw.yaml \
+	catalog/frameworks/nullclaw.yaml \
 	catalog/frameworks/openclaw.yaml \
+	catalog/frameworks/opencode.yaml \
 	catalog/frameworks/pi.yaml \
+	catalog/frameworks/picoclaw.yaml \
+	catalog/frameworks/qwen.yaml \
+	catalog/frameworks/shibaclaw.yaml \
+	catalog/frameworks/zeroclaw.yaml \
+	catalog/images/common/acp-prepare \
 	catalog/images/common/manifest.js \
 	catalog/images/common/masked \
 	catalog/images/common/packages \
 	catalog/images/common/root/etc/agentd/proxy.env \
+	catalog/images/common/sbom.js \
+	catalog/images/common/varying \
 	catalog/images/common/root/etc/systemd/journald.conf.d/agentd.conf \
 	catalog/images/common/root/etc/systemd/system.conf.d/agentd.conf \
 	catalog/images/common/root/etc/systemd/system/agentd-link.service \
@@ -25,13 +44,25 @@ CATALOG_FILES = \
 	catalog/images/openclaw/root/etc/agentd-link.conf \
 	catalog/images/openclaw/root/etc/systemd/system/openclaw.service \
 	catalog/images/openclaw/root/root/.openclaw/openclaw.json \
+	catalog/images/opencode/image.conf \
+	catalog/images/opencode/package.json \
+	catalog/images/opencode/package-lock.json \
+	catalog/images/opencode/prepare \
+	catalog/images/opencode/root/etc/agentd-link.conf \
+	catalog/images/opencode/root/root/.config/opencode/opencode.json \
 	catalog/images/pi/image.conf \
 	catalog/images/pi/package.json \
 	catalog/images/pi/package-lock.json \
 	catalog/images/pi/prepare \
 	catalog/images/pi/root/etc/agentd-link.conf \
 	catalog/images/pi/root/root/.pi/agent/models.json \
-	catalog/images/pi/root/root/.pi/agent/settings.json
+	catalog/images/pi/root/root/.pi/agent/settings.json \
+	catalog/images/qwen/image.conf \
+	catalog/images/qwen/package.json \
+	catalog/images/qwen/package-lock.json \
+	catalog/images/qwen/prepare \
+	catalog/images/qwen/root/etc/agentd-link.conf \
+	catalog/images/qwen/root/root/.qwen/settings.json
 
 nobase_pkgdata_DATA = $(CATALOG_FILES)
 pkglibexec_SCRIPTS += ctl/image-build

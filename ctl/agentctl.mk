@@ -3,7 +3,7 @@
 bin_PROGRAMS += agentctl
 CTL_MODULES = ctl/ctl.h ctl/out.c ctl/trace_print.c ctl/trace_print.h
 agentctl_SOURCES = ctl/main.c ctl/rest.c ctl/cmd_agent.c \
-	ctl/cmd_agent_act.c ctl/cmd_agent_deploy.c ctl/cmd_agent_set.c \
+	ctl/cmd_catalog.c ctl/cmd_agent_act.c ctl/cmd_agent_deploy.c ctl/cmd_agent_set.c \
 	ctl/cmd_chat.c \
 	ctl/cmd_archive.c ctl/cmd_snapshot.c \
 	ctl/cmd_doctor.c ctl/cmd_image.c ctl/cmd_image_build.c ctl/fetch.c \

@@ -320,6 +320,8 @@ check_images(struct doctor *d)
 	if (rest_try(d->ctl, "/api/frameworks", &frameworks) == 200 &&
 	    rest_try(d->ctl, "/api/images", &images) == 200) {
 		for (i = 0; (f = jat(frameworks.doc, i)) != NULL; i++) {
+			if (strcmp(jstr(f, "status"), "unavailable") == 0)
+				continue;
 			(void)snprintf(fix, sizeof(fix),
 			    "agentctl image build %s", jstr(f, "id"));
 			if (has_image(images.doc, jstr(f, "image")))

@@ -169,3 +169,25 @@ cmd_image_build(struct ctl *ctl, int argc, char **argv)
 		    "import --unsigned %s %s", output, alias, output);
 	return ret;
 }
+
+/* Looks into files; the service is not asked. */
+int
+cmd_image_sbom(struct ctl *ctl, int argc, char **argv)
+{
+	(void)ctl;
+	(void)argc;
+	(void)execl(BUILDER, BUILDER, "--sbom", argv[0], (char *)NULL);
+	complain("%s: %s", BUILDER, strerror(errno));
+	return CTL_FAIL;
+}
+
+int
+cmd_image_compare(struct ctl *ctl, int argc, char **argv)
+{
+	(void)ctl;
+	(void)argc;
+	(void)execl(BUILDER, BUILDER, "--compare", argv[0], argv[1],
+	    (char *)NULL);
+	complain("%s: %s", BUILDER, strerror(errno));
+	return CTL_FAIL;
+}

@@ -117,6 +117,10 @@ static const struct verb verbs[] = {
 	    1, 1, cmd_provider_rm },
 	{ "framework", "list", "", "agent runtimes that can be deployed",
 	    0, 0, cmd_framework_list },
+	{ "catalog", "list", "", "all frameworks, also those that cannot be "
+	    "had", 0, 0, cmd_catalog_list },
+	{ "catalog", "show", "FRAMEWORK", "one, or why it cannot be had",
+	    1, 1, cmd_catalog_show },
 	{ "logs", NULL, "WORKER [-f] [-n LINES] [--log-dir DIR]",
 	    "the log of a worker", 1, -1, cmd_logs },
 	{ "log-level", NULL, "WORKER error|warn|info|debug",
@@ -133,6 +137,10 @@ static const struct verb verbs[] = {
 	{ "image", "rm", "ALIAS", "delete an image", 1, 1, cmd_image_rm },
 	{ "image", "prune", "", "delete images that nothing needs", 0, 0,
 	    cmd_image_prune },
+	{ "image", "sbom", "FILE", "the packages in an image's file",
+	    1, 1, cmd_image_sbom },
+	{ "image", "compare", "FILE FILE", "what is not the same in two of "
+	    "them", 2, 2, cmd_image_compare },
 	{ "image", "list", "", "container images", 0, 0, cmd_image_list },
 	{ "doctor", NULL, "[--repair]", "what is missing on this machine, "
 	    "what differs from what should be, and what mends it", 0, 1,

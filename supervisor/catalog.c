@@ -30,8 +30,12 @@ static const char *check_id(const char *);
 static const char *check_image(const char *);
 static const char *check_runtime(const char *);
 static const char *check_unit(const char *);
+static const char *check_homepage(const char *);
 
 static const char *const refusals[] = { "400", "402", "403", "429", NULL };
+static const char *const statuses[] = { "works", "unavailable", NULL };
+static const char *const verifications[] = { "stable", "beta", "alpha",
+    NULL };
 static const uint32_t refusal_codes[] = { 400, 402, 403, 429 };
 
 #define M(member)	offsetof(struct framework, member)
@@ -42,11 +46,29 @@ static const uint32_t refusal_codes[] = { 400, 402, 403, 429 };
 #define SIZE(name, min, max)						\
 	{ #name, SK_SIZE, SCHEMA_REQUIRED, M(name), min, max, NULL, NULL, NULL }
 
+#define OPTION(name, max, check)						\
+	{ #name, SK_STR, 0, M(name), 1, max, NULL, check, NULL }
+
+#define COMMON								\
+	NUMBER(schema_version, 1, 1),					\
+	TEXT(id, 32, check_id),						\
+	TEXT(name, 64, NULL),						\
+	TEXT(description, 200, NULL),					\
+	{ "status", SK_WORD, 0, M(status), 0, 0, statuses, NULL, NULL },	\
+	OPTION(version, 64, NULL),					\
+	OPTION(homepage, 256, check_homepage),				\
+	OPTION(license, 128, NULL)
+
+static const struct schema_key unavailable_keys[] = {
+	COMMON,
+	TEXT(reason, 400, NULL),
+	{ NULL, SK_STR, 0, 0, 0, 0, NULL, NULL, NULL }
+};
+
 static const struct schema_key keys[] = {
-	NUMBER(schema_version, 1, 1),
-	TEXT(id, 32, check_id),
-	TEXT(name, 64, NULL),
-	TEXT(description, 200, NULL),
+	COMMON,
+	{ "verification", SK_WORD, 0, M(verification), 0, 0, verifications,
+	    NULL, NULL },
 	TEXT(image, 64, check_image),
 	TEXT(runtime, 16, check_runtime),
 	TEXT(unit, 128, check_unit),
@@ -91,19 +113,17 @@ check_runtime(const char *s)
 	} kinds[] = {
 		{ "http", NULL },
 		{ "rpc", NULL },
+		{ "acp", NULL },
+		{ "exec", NULL },
 		{ "bridge", "this build has no runtime kind \"bridge\" "
-		    "(its agent-link has http and rpc)" },
-		{ "acp", "this build has no runtime kind \"acp\" "
-		    "(its agent-link has http and rpc)" },
-		{ "exec", "this build has no runtime kind \"exec\" "
-		    "(its agent-link has http and rpc)" },
+		    "(its agent-link has http, rpc, acp and exec)" },
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strcmp(kinds[i].name, s) == 0)
 			return kinds[i].error;
-	return "is not a runtime kind (http, rpc)";
+	return "is not a runtime kind (http, rpc, acp, exec)";
 }
 
 static const char *
@@ -117,10 +137,44 @@ check_unit(const char *s)
 	return NULL;
 }
 
+static const char *
+check_homepage(const char *s)
+{
+	if (strncmp(s, "https://", 8) != 0 || strpbrk(s, " \"<>") != NULL)
+		return "must be an https URL";
+	return NULL;
+}
+
 void
 catalog_framework_free(struct framework *f)
 {
 	schema_free(keys, f);
+	schema_free(unavailable_keys, f);
+}
+
+const char *
+catalog_status(const struct framework *f)
+{
+	return statuses[f->status];
+}
+
+const char *
+catalog_verification(const struct framework *f)
+{
+	return f->status == FW_UNAVAILABLE ? "broken" :
+	    verifications[f->verification];
+}
+
+/* What is not on offer has a reason, and needs nothing else. */
+static const struct schema_key *
+keys_of(const struct ynode *root)
+{
+	const struct ynode *n = ytree_get(root, "status");
+
+	if (n != NULL && n->kind == YN_SCALAR &&
+	    strcmp(n->text, statuses[FW_UNAVAILABLE]) == 0)
+		return unavailable_keys;
+	return keys;
 }
 
 int
@@ -131,7 +185,7 @@ catalog_parse(const char *buf, size_t len, const char *id,
 	const struct ynode *n;
 
 	memset(f, 0, sizeof(*f));
-	schema_read(root, keys, "", f, d);
+	schema_read(root, keys_of(root), "", f, d);
 	n = ytree_get(root, "id");
 	if (f->id != NULL && strcmp(f->id, id) != 0)
 		diags_add(d, n->line, n->col,

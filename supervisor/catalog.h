@@ -32,7 +32,20 @@ struct framework {
 	uint32_t	 max_calls_per_turn;
 	uint32_t	 refusal;		/* index of a word */
 	uint32_t	 refusal_status;
+	uint32_t	 status;		/* enum framework_status */
+	uint32_t	 verification;		/* index of a word */
+	/* These may be NULL. */
+	char		*version;
+	char		*homepage;
+	char		*license;
+	char		*reason;		/* of what is unavailable, only */
 };
+
+enum framework_status {
+	FW_WORKS,
+	FW_UNAVAILABLE		/* image and all that follows it is unset */
+};
+
 
 struct catalog {
 	struct framework	v[CATALOG_MAX];
@@ -51,5 +64,8 @@ void		 catalog_free(struct catalog *);
 int		 catalog_parse(const char *, size_t, const char *id,
 		    struct framework *, struct diags *);
 void		 catalog_framework_free(struct framework *);
+/* "works", "beta"...: words of the manifest. */
+const char	*catalog_status(const struct framework *);
+const char	*catalog_verification(const struct framework *);
 
 #endif /* CATALOG_H */

@@ -171,7 +171,7 @@ send_frameworks(struct worker *w, const struct catalog *cat,
 		m.id = f->id;
 		m.name = f->name;
 		m.description = f->description;
-		m.image = f->image;
+		m.image = f->image;	/* NULL is sent as "" */
 		m.runtime = f->runtime;
 		m.memory = f->memory;
 		m.cpus = f->cpus;
@@ -182,6 +182,12 @@ send_frameworks(struct worker *w, const struct catalog *cat,
 		m.max_calls_per_turn = f->max_calls_per_turn < most_calls ?
 		    f->max_calls_per_turn : most_calls;
 		m.refusal_status = f->refusal_status;
+		m.status = catalog_status(f);
+		m.reason = f->reason;
+		m.verification = catalog_verification(f);
+		m.version = f->version;
+		m.homepage = f->homepage;
+		m.license = f->license;
 		sent(w, peer_send(w->peer, MSG_CONF_FRAMEWORK, &m),
 		    MSG_CONF_FRAMEWORK);
 	}

@@ -169,7 +169,9 @@ class Images:
         link += f" {self.build}/inst/libexec/agentd/agent-recycle"
         out = subprocess.run(
             f"cat {self.builder} {link} && find {TOP}/catalog/images/{name} "
-            f"{TOP}/catalog/images/common {TOP}/catalog/images/node -type f "
+            f"{TOP}/catalog/images/common {TOP}/catalog/images/node "
+            f"$(grep -qs '^install = pip' {TOP}/catalog/images/{name}/"
+            f"image.conf && echo {TOP}/catalog/images/python) -type f "
             "| sort | xargs cat", shell=True, check=True,
             capture_output=True).stdout
         import hashlib
@@ -188,6 +190,8 @@ class Images:
                     os.unlink(f"{self.cache}/{old}")
             subprocess.run([self.builder, name, "--output", path + ".part"],
                            check=True)
+            os.rename(path + ".part.sbom.json",
+                      path.replace(".tar.zst", ".sbom.json"))
             os.rename(path + ".part", path)
         return path
 

@@ -201,6 +201,12 @@ send_conf(void)
 	f.cpus = 1;
 	f.processes = 256;
 	f.ready_timeout = 30;
+	f.status = "works";
+	assert_int_equal(peer_send(super, MSG_CONF_FRAMEWORK, &f), 0);
+	memset(&f, 0, sizeof(f));
+	f.id = f.name = "gone";
+	f.status = "unavailable";
+	f.reason = "it went";
 	assert_int_equal(peer_send(super, MSG_CONF_FRAMEWORK, &f), 0);
 	assert_int_equal(peer_send(super, MSG_CONF_END, &g), 0);
 }

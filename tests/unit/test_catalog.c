@@ -106,14 +106,11 @@ test_bad_lines(void **state)
 		{ 3, "", "pi.yaml:1:1: name is missing\n" },
 		{ 5, "image: ../x\n", "pi.yaml:5:8: image: \"../x\": must be "
 		    "a-z, 0-9, . and -, beginning with a letter or a digit\n" },
-		{ 6, "runtime: acp\n", "pi.yaml:6:10: runtime: \"acp\": this "
-		    "build has no runtime kind \"acp\" (its agent-link has "
-		    "http and rpc)\n" },
 		{ 6, "runtime: bridge\n", "pi.yaml:6:10: runtime: \"bridge\": "
 		    "this build has no runtime kind \"bridge\" (its agent-link "
-		    "has http and rpc)\n" },
+		    "has http, rpc, acp and exec)\n" },
 		{ 6, "runtime: magic\n", "pi.yaml:6:10: runtime: \"magic\": "
-		    "is not a runtime kind (http, rpc)\n" },
+		    "is not a runtime kind (http, rpc, acp, exec)\n" },
 		{ 7, "unit: agentd-link\n", "pi.yaml:7:7: unit: \"agentd-link\""
 		    ": must be like NAME.service\n" },
 		{ 8, "memory: 384MB\n", "pi.yaml:8:9: memory: \"384MB\" is "
@@ -129,7 +126,8 @@ test_bad_lines(void **state)
 		    "\"500\" is not one of 400, 402, 403, 429\n" },
 		{ 15, "max_calls_per_turn: 50\nraw.lxc: x\n", "pi.yaml:16:1: "
 		    "unknown key \"raw.lxc\" (known here: schema_version, id, "
-		    "name, description, image, runtime, unit, memory, cpus, "
+		    "name, description, status, version, homepage, license, "
+		    "verification, image, runtime, unit, memory, cpus, "
 		    "disk, processes, ready_timeout, refusal_status, "
 		    "turn_timeout, max_calls_per_turn)\n" },
 		{ 15, "cpus: 2\nmax_calls_per_turn: 50\n",
@@ -137,6 +135,16 @@ test_bad_lines(void **state)
 		    "line 9\n" },
 		{ 4, "description: \"a\\nb\"\n", "pi.yaml:4:14: description: "
 		    "holds a control character\n" },
+		{ 4, "description: x\nhomepage: http://x/\n", "pi.yaml:5:11: "
+		    "homepage: \"http://x/\": must be an https URL\n" },
+		{ 4, "description: x\nreason: none\n", "pi.yaml:5:1: unknown "
+		    "key \"reason\" (known here: schema_version, id, "
+		    "name, description, status, version, homepage, license, "
+		    "verification, image, runtime, unit, memory, cpus, "
+		    "disk, processes, ready_timeout, refusal_status, "
+		    "turn_timeout, max_calls_per_turn)\n" },
+		{ 4, "description: x\nstatus: maybe\n", "pi.yaml:5:9: status: "
+		    "\"maybe\" is not one of works, unavailable\n" },
 	};
 	struct framework f;
 	char yaml[1024], out[4096];
@@ -148,6 +156,32 @@ test_bad_lines(void **state)
 		assert_int_equal(parse(yaml, &f, out), -1);
 		assert_string_equal(out, cases[i].error);
 	}
+}
+
+#define BARE	"schema_version: 1\nid: pi\nname: pi\ndescription: x\n"
+
+/* One that cannot be had says why, and needs nothing else. */
+static void
+test_unavailable(void **state)
+{
+	struct framework f;
+	char out[4096];
+
+	(void)state;
+	assert_int_equal(parse(BARE "status: unavailable\nreason: none\n"
+	    "license: MIT\nhomepage: https://example.org/\n", &f, out), 0);
+	assert_int_equal(f.status, FW_UNAVAILABLE);
+	assert_string_equal(f.reason, "none");
+	assert_string_equal(f.license, "MIT");
+	assert_null(f.image);
+	assert_string_equal(catalog_status(&f), "unavailable");
+	assert_string_equal(catalog_verification(&f), "broken");
+	catalog_framework_free(&f);
+	assert_int_equal(parse(BARE "status: unavailable\n", &f, out), -1);
+	assert_string_equal(out, "pi.yaml:1:1: reason is missing\n");
+	assert_int_equal(parse(BARE "status: unavailable\nreason: none\n"
+	    "image: x\n", &f, out), -1);
+	assert_non_null(strstr(out, "pi.yaml:7:1: unknown key \"image\""));
 }
 
 static void
@@ -229,12 +263,21 @@ test_shipped(void **state)
 {
 	struct catalog *c;
 	char out[4096] = "";
+	size_t i;
 
 	(void)state;
 	c = catalog_load(SHIPPED, collect, out);
 	assert_string_equal(out, "");
 	assert_int_equal(c->bad, 0);
-	assert_int_equal(c->n, 2);
+	assert_true(c->n >= 15);
+	for (i = 0; i < c->n; i++) {
+		assert_non_null(c->v[i].description);
+		/* What works is known down to its version and its licence. */
+		if (c->v[i].status != FW_WORKS)
+			continue;
+		assert_non_null(c->v[i].version);
+		assert_non_null(c->v[i].license);
+	}
 	catalog_free(c);
 }
 
@@ -244,6 +287,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_unavailable),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_shipped),

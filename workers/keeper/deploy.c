@@ -87,10 +87,26 @@ deploy_room(struct client c, const char *name)
 }
 
 static bool
+framework_ok(struct client c, const char *id)
+{
+	const struct framework	*f = framework_any(id);
+	char			 names[512];
+
+	if (f == NULL)
+		reply_error(c, 400, "framework: there is no %s; there are: %s",
+		    id, framework_names(names, sizeof(names)));
+	else if (framework_unavailable(f))
+		reply_error(c, 409, "framework: %s is unavailable: %s", id,
+		    f->reason);
+	else
+		return true;
+	return false;
+}
+
+static bool
 may_deploy(struct client c, const struct m_agent_deploy *in,
     char slug[SLUG_MAX + 1])
 {
-	char		 names[512];
 	int		 status;
 
 	if (!is_plain(in->name) || !is_plain(in->model) ||
@@ -101,9 +117,8 @@ may_deploy(struct client c, const struct m_agent_deploy *in,
 	else if ((status = agent_free_slug(in->name, slug)) == 400)
 		reply_error(c, 400, "name: needs at least one letter or "
 		    "digit of ASCII");
-	else if (framework_get(in->framework) == NULL)
-		reply_error(c, 400, "framework: there is no %s; there are: %s",
-		    in->framework, framework_names(names, sizeof(names)));
+	else if (!framework_ok(c, in->framework))
+		return false;
 	else if (!agent_color_ok(in->color))
 		reply_error(c, 422, "color: must be like #888888");
 	else if (!limits_ok(c, in->memory, in->cpus, in->processes, in->disk))

@@ -50,6 +50,12 @@ frameworks_add(const struct m_framework *m)
 	f->description = copy(m->description);
 	f->image = copy(m->image);
 	f->runtime = copy(m->runtime);
+	f->status = copy(m->status);
+	f->reason = copy(m->reason);
+	f->verification = copy(m->verification);
+	f->version = copy(m->version);
+	f->homepage = copy(m->homepage);
+	f->license = copy(m->license);
 	f->memory = m->memory;
 	f->disk = m->disk;
 	f->cpus = m->cpus;
@@ -73,14 +79,34 @@ frameworks_done(void)
 		free(f->description);
 		free(f->image);
 		free(f->runtime);
+		free(f->status);
+		free(f->reason);
+		free(f->verification);
+		free(f->version);
+		free(f->homepage);
+		free(f->license);
 	}
 	free(now);
 	now = next;
 	next = NULL;
 }
 
+bool
+framework_unavailable(const struct framework *f)
+{
+	return strcmp(f->status, "unavailable") == 0;
+}
+
 const struct framework *
 framework_get(const char *id)
+{
+	const struct framework	*f = framework_any(id);
+
+	return f == NULL || framework_unavailable(f) ? NULL : f;
+}
+
+const struct framework *
+framework_any(const char *id)
 {
 	size_t	 i;
 
@@ -95,13 +121,33 @@ framework_names(char *buf, size_t size)
 {
 	size_t	 i;
 
-	(void)strlcpy(buf, now == NULL || now->n == 0 ? "none" : "", size);
+	(void)strlcpy(buf, "", size);
 	for (i = 0; now != NULL && i < now->n; i++) {
-		if (i > 0)
+		if (framework_unavailable(&now->rows[i]))
+			continue;
+		if (buf[0] != '\0')
 			(void)strlcat(buf, ", ", size);
 		(void)strlcat(buf, now->rows[i].id, size);
 	}
+	if (buf[0] == '\0')
+		(void)strlcpy(buf, "none", size);
 	return buf;
+}
+
+/* What only one that works has. */
+static void
+framework_how(struct jbuf *jb, const struct framework *f)
+{
+	jb_kstr(jb, "image", f->image);
+	jb_kstr(jb, "runtime", f->runtime);
+	jb_kint(jb, "memory", (int64_t)f->memory);
+	jb_kint(jb, "cpus", f->cpus);
+	jb_kint(jb, "disk", (int64_t)f->disk);
+	jb_kint(jb, "processes", f->processes);
+	jb_kint(jb, "ready_timeout", f->ready_timeout);
+	jb_kint(jb, "turn_timeout", f->turn_timeout);
+	jb_kint(jb, "max_calls_per_turn", f->max_calls_per_turn);
+	jb_kint(jb, "refusal_status", f->refusal_status);
 }
 
 int
@@ -124,16 +170,15 @@ h_api_frameworks(struct peer *p, struct msg *m)
 		jb_kstr(&jb, "id", f->id);
 		jb_kstr(&jb, "name", f->name);
 		jb_kstr(&jb, "description", f->description);
-		jb_kstr(&jb, "image", f->image);
-		jb_kstr(&jb, "runtime", f->runtime);
-		jb_kint(&jb, "memory", (int64_t)f->memory);
-		jb_kint(&jb, "cpus", f->cpus);
-		jb_kint(&jb, "disk", (int64_t)f->disk);
-		jb_kint(&jb, "processes", f->processes);
-		jb_kint(&jb, "ready_timeout", f->ready_timeout);
-		jb_kint(&jb, "turn_timeout", f->turn_timeout);
-		jb_kint(&jb, "max_calls_per_turn", f->max_calls_per_turn);
-		jb_kint(&jb, "refusal_status", f->refusal_status);
+		jb_kstr(&jb, "verification_status", f->verification);
+		jb_kstr(&jb, "status", f->status);
+		jb_kstr(&jb, "version", f->version);
+		jb_kstr(&jb, "homepage", f->homepage);
+		jb_kstr(&jb, "license", f->license);
+		if (framework_unavailable(f))
+			jb_kstr(&jb, "reason", f->reason);
+		else
+			framework_how(&jb, f);
 		jb_end(&jb);
 		if (reply_row(c, "", 0, &jb) == -1)
 			break;

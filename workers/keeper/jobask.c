@@ -90,6 +90,10 @@ job_on_created(struct msg *m, void *arg)
 		create_lost(j);
 	} else if (d->status == 409) {
 		job_fail(j, JE_FOREIGN, 409, "%s", d->error);
+	} else if (d->status == 404 && j->source == JOB_IMAGE) {
+		/* The last word of the command that makes the image. */
+		job_fail(j, JE_CREATE_FAILED, d->status, "%s %s", d->error,
+		    j->agent->framework);
 	} else if (d->status >= 300) {
 		job_fail(j, JE_CREATE_FAILED, d->status, "%s", d->error);
 	} else {

@@ -116,6 +116,8 @@ void	tracebox_agent(const struct agent *);
 
 struct framework {
 	char		*id, *name, *description, *image, *runtime;
+	char		*status, *reason, *verification;
+	char		*version, *homepage, *license;
 	uint64_t	 memory, disk;
 	uint32_t	 cpus, processes, ready_timeout, turn_timeout;
 	uint32_t	 max_calls_per_turn, refusal_status;
@@ -123,9 +125,15 @@ struct framework {
 
 void	frameworks_add(const struct m_framework *);
 void	frameworks_done(void);		/* the rows are all there */
-/* NULL if there is none of that id; valid until the next reload. */
+/*
+ * NULL if there is none of that id that works; valid until the next reload.
+ * The other one finds those as well that are unavailable.
+ */
 const struct framework	*framework_get(const char *id);
-/* "pi, openclaw" for error texts. */
+const struct framework	*framework_any(const char *id);
+/* It is listed, but cannot be deployed: reason says why. */
+bool	framework_unavailable(const struct framework *);
+/* "pi, openclaw" for error texts: those that work. */
 const char	*framework_names(char *, size_t);
 int	h_api_frameworks(struct peer *, struct msg *);
 
