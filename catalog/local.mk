@@ -13,12 +13,15 @@ CATALOG_FILES = \
 	catalog/frameworks/moltis.yaml \
 	catalog/frameworks/nanoclaw.yaml \
 	catalog/frameworks/nullclaw.yaml \
+	catalog/frameworks/openai-agents-sdk.yaml \
 	catalog/frameworks/openclaw.yaml \
 	catalog/frameworks/opencode.yaml \
 	catalog/frameworks/pi.yaml \
 	catalog/frameworks/picoclaw.yaml \
+	catalog/frameworks/pocketflow.yaml \
 	catalog/frameworks/qwen.yaml \
 	catalog/frameworks/shibaclaw.yaml \
+	catalog/frameworks/smolagents.yaml \
 	catalog/frameworks/zeroclaw.yaml \
 	catalog/images/common/acp-prepare \
 	catalog/images/common/manifest.js \
@@ -57,6 +60,22 @@ CATALOG_FILES = \
 	catalog/images/pi/root/etc/agentd-link.conf \
 	catalog/images/pi/root/root/.pi/agent/models.json \
 	catalog/images/pi/root/root/.pi/agent/settings.json \
+	catalog/images/python/root/usr/lib/agentd/python/acp_agent.py \
+	catalog/images/smolagents/image.conf \
+	catalog/images/smolagents/packages \
+	catalog/images/smolagents/requirements.txt \
+	catalog/images/smolagents/root/etc/agentd-link.conf \
+	catalog/images/smolagents/root/usr/lib/agentd/agent.py \
+	catalog/images/openai-agents-sdk/image.conf \
+	catalog/images/openai-agents-sdk/packages \
+	catalog/images/openai-agents-sdk/requirements.txt \
+	catalog/images/openai-agents-sdk/root/etc/agentd-link.conf \
+	catalog/images/openai-agents-sdk/root/usr/lib/agentd/agent.py \
+	catalog/images/pocketflow/image.conf \
+	catalog/images/pocketflow/packages \
+	catalog/images/pocketflow/requirements.txt \
+	catalog/images/pocketflow/root/etc/agentd-link.conf \
+	catalog/images/pocketflow/root/usr/lib/agentd/agent.py \
 	catalog/images/qwen/image.conf \
 	catalog/images/qwen/package.json \
 	catalog/images/qwen/package-lock.json \

@@ -10,7 +10,7 @@ from lab import wait_for
 from test_first_light import check_turn, whole_trace
 
 # pi and openclaw have test_first_light.py.
-NAMES = ("opencode", "qwen")
+NAMES = ("opencode", "qwen", "smolagents", "openai-agents-sdk", "pocketflow")
 
 
 @pytest.fixture(scope="module")
