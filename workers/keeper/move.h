@@ -36,6 +36,7 @@ int	h_server_key(struct peer *, struct msg *);
 int	h_agent_export(struct peer *, struct msg *);
 bool	export_cancel(struct client);
 void	export_front_down(void);
+bool	export_active(void);
 
 /* ---- move_in.c ---- */
 

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "agent.h"
 #include "archive.h"
 #include "keeper.h"
@@ -29,7 +31,8 @@
 
 #define ASK_MS		20000
 #define AGENTS_MAX	1000
-#define CANDIDATES	33
+#define SWEEP_S		15
+#define SWEEPS		20		/* after that Incus has given up, too */
 
 struct import {
 	TAILQ_ENTRY(import) entry;
@@ -52,6 +55,9 @@ struct import {
 	bool		 deploying;	/* a job has it now */
 	bool		 given_up;
 };
+
+static struct event	*sweep;
+static unsigned		 sweeps;		/* to come */
 
 static TAILQ_HEAD(, import) imports = TAILQ_HEAD_INITIALIZER(imports);
 
@@ -580,13 +586,34 @@ import_front_down(void)
 		abandon(i);
 }
 
+/* ---- what an earlier keeper or container has left in Incus ---- */
+
+/*
+ * Incus goes on with what it was asked by one who was killed, and its image
+ * appears a while later: so it is looked for more than once.
+ */
+static void
+on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval	 next = { SWEEP_S, 0 };
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	if (TAILQ_EMPTY(&imports) && !export_active())
+		drop_image("");
+	if (sweeps > 0) {
+		sweeps--;
+		(void)evtimer_add(sweep, &next);
+	}
+}
+
 void
 import_container_up(void)
 {
-	struct import	*i;
-
-	TAILQ_FOREACH(i, &imports, entry)
-		if (i->use.fingerprint[0] != '\0')
-			return;
-	drop_image("");
+	if (sweep == NULL &&
+	    (sweep = evtimer_new(worker_base(), on_sweep, NULL)) == NULL)
+		fatal("timer");
+	sweeps = SWEEPS;
+	on_sweep(-1, 0, NULL);
 }

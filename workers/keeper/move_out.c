@@ -645,3 +645,9 @@ export_front_down(void)
 	TAILQ_FOREACH(e, &exports, entry)
 		abandon(e);
 }
+
+bool
+export_active(void)
+{
+	return !TAILQ_EMPTY(&exports);
+}
