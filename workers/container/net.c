@@ -36,7 +36,7 @@ static void
 done(struct net *n, const struct incus_reply *r, const char *what)
 {
 	if (n->entered)
-		gate_leave();
+		gate_leave(&n->turn);
 	if (r->status != 200)
 		op_fail(&n->op, r, what);
 	else {
