@@ -326,26 +326,34 @@ def test_tombstone(service):
 
 
 def test_unknown_is_not_absent(service, agent):
-    """W01: Incus does not answer: 503, and nothing is removed."""
+    """W01: Incus cannot be reached: 503, and nothing is touched."""
     ident = agent.record["id"]
-    incusd = subprocess.run(
-        ["pgrep", "-x", "incusd"], capture_output=True, text=True,
-        check=True).stdout.split()
-    del incusd      # it is everybody's: the worker is blinded instead
-    os.kill(service.pids()["container"], signal.SIGSTOP)
-    stopped = service.pids()["container"]
-    got = []
-    t = threading.Thread(target=lambda: got.append(agent.archive()))
-    t.start()
+    link = f"{service.dir}/incus.socket"
+    with open(service.config, encoding="utf-8") as f:
+        text = f.read()
+    service.stop()
+    os.symlink(service.incus.socket, link)
+    with open(service.config, "w", encoding="utf-8") as f:
+        f.write(text.replace(f"socket: {service.incus.socket}",
+                             f"socket: {link}"))
+    service.start()
     try:
-        time.sleep(1)
+        answers(agent)
+        os.unlink(link)
+        r = agent.archive()
+        assert r.status == 503, r.body
+        assert agent.slug in r.json["error"], r.body
         assert ident not in archived(service)
-        assert service.get(f"/api/agents/{agent.slug}").status == 200
+        assert instance(service, ident)["status"] == "Running"
+        assert keys(service, ident) == 1
     finally:
-        os.kill(stopped, signal.SIGKILL)
-    t.join(T)
-    # It went on with the new worker, or back: never half.
-    settle(service, ident, agent.slug)
+        if not os.path.islink(link):
+            os.symlink(service.incus.socket, link)
+        service.stop()
+        with open(service.config, "w", encoding="utf-8") as f:
+            f.write(text)
+        service.start()
+    is_whole(service, ident, agent.slug)
 
 
 def settle(service, ident, slug):
@@ -431,12 +439,11 @@ def test_export_cannot_be_written(service, agent):
 def test_killed_in_each_step(service, worker):
     """W67: SIGKILL at any time leaves a whole agent, live or archived."""
     seen = set()
-    for delay in (0.02, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.15):
+    for delay in (0.1, 0.5, 0.8, 1.0):
         agent = service.deploy("pi")
         record = agent.record
         pid = service.pids()[worker]
-        t = threading.Thread(target=lambda a=agent: contextlib.suppress(
-            OSError).__enter__() or quiet(a.archive))
+        t = threading.Thread(target=lambda a=agent: quiet(a.archive))
         t.start()
         time.sleep(delay)
         os.kill(pid, signal.SIGKILL)
@@ -460,7 +467,7 @@ def test_restore_killed_in_each_step(service, worker):
     record = agent.record
     ident = record["id"]
     try:
-        for delay in (0.05, 0.2, 0.4, 0.6, 0.9, 1.3):
+        for delay in (0.2, 0.5, 1.0):
             if ident not in archived(service):
                 put_away(agent)
             pid = service.pids()[worker]
