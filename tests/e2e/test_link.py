@@ -413,6 +413,28 @@ def test_abort(link):
     gw.wait(lambda: gw.acked == 5, what="acks")
 
 
+def test_prepare(link):
+    """The open turn ends, then the host is told; no other one begins."""
+    gw = link.start()
+    first, second = gw.send("count 200"), gw.send("count 3")
+    gw.wait(lambda: gw.of(first), what="first delta")
+    gw.prepared_faults = [503]
+    gw.push("prepare", {"id": "ab" * 16, "reason": "stop", "deadline_s": 30})
+    gw.wait(lambda: len(gw.prepared) == 2, what="word of it, repeated")
+    assert set(gw.prepared) == {"ab" * 16}
+    assert gw.wait_done(first)["kind"] == "final"
+    time.sleep(0.3)
+    assert not gw.of(second)
+    gw.push("resume", {})
+    assert gw.wait_done(second)["kind"] == "final"
+    # Without a turn it is told at once.
+    gw.push("prepare", {"id": "cd" * 16, "reason": "pause",
+                        "deadline_s": 30})
+    gw.wait(lambda: gw.prepared[-1] == "cd" * 16, what="word of it")
+    gw.push("resume", {})
+    assert gw.wait_done(gw.send("hello"))["kind"] == "final"
+
+
 def test_turn_timeout(link):
     gw = link.start(turn_timeout=1)
     last = gw.wait_done(gw.send("hang"))

@@ -99,6 +99,8 @@ class Handler(BaseHTTPRequestHandler):
             gw.reply(self, json.loads(body))
         elif self.path == "/api/openclaw/sessions/demo/ack":
             gw.ack(self, json.loads(body))
+        elif self.path == "/api/openclaw/sessions/demo/prepared":
+            gw.was_prepared(self, json.loads(body))
         elif self.path == "/api/echo":
             self.answer(200, {"length": len(body)})
         else:
@@ -138,6 +140,8 @@ class MockGateway:
         self.requests = []
         self.outbox = {}            # event id -> (type, document)
         self.acked = 0
+        self.prepared = []
+        self.prepared_faults = []
         self.next_id = 1
         self.subscribers = 0
         self.current = None         # token of the live event stream
@@ -320,6 +324,14 @@ class MockGateway:
                 del self.outbox[i]
             self.changed.notify_all()
         h.answer(200, {"ok": True})
+
+    def was_prepared(self, h, doc):
+        with self.lock:
+            self.prepared.append(doc["id"])
+            fault = self.prepared_faults.pop(0) if self.prepared_faults \
+                else None
+            self.changed.notify_all()
+        h.answer(fault or 200, {"ok": fault is None})
 
     def llm(self, h):
         turn = h.headers.get("x-agentd-turn")
