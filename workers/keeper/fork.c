@@ -54,7 +54,8 @@ may_fork(struct client c, const struct agent *src,
 	else if (src->job != NULL || src->state == AGENT_DELETING)
 		reply_error(c, 409, "agent %s is %s", src->slug,
 		    agent_status(src));
-	else if (src->doing != NULL)
+	/* A snapshot of it in the making is in nobody's way. */
+	else if (src->doing != NULL && strcmp(src->doing, "snapshot") != 0)
 		reply_error(c, 409, "agent %s: a %s is under way", src->slug,
 		    src->doing);
 	else if (in->snapshot[0] != '\0' && !snapshot_name_ok(in->snapshot))
