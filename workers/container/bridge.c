@@ -8,12 +8,11 @@
  * Made when the first agent needs it, removed with the last one.  Incus
  * filters: NAT out, but nothing to the host (besides names from the bridge's
  * resolver), to private networks or to each other.  A rule of Incus knows
- * addresses, not "this host", so the host's own are listed, and looked at
- * again each minute.
+ * addresses, not "this host", so the host's own are listed, and the list
+ * follows them: see host.c.
  */
 #include <sys/types.h>
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +26,10 @@
 #include "log.h"
 #include "worker.h"
 
-#define IFACES_MAX	64	/* of the host that are looked at */
 #define BLOCK_MAX	4096	/* bytes of the list of blocked networks */
 #define TRIES		16	/* subnets */
-#define REFRESH_S	60
+#define REFRESH_S	60	/* besides what the kernel tells */
+#define SETTLE_MS	200	/* addresses seldom change alone */
 
 static const char blocked[] = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,"
     "127.0.0.0/8,168.63.129.16/32,169.254.0.0/16,172.16.0.0/12,"
@@ -40,8 +39,7 @@ static const char blocked[] = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,"
 struct look {
 	bool		 only;		/* do not make what is not there */
 	bool		 there;		/* the bridge */
-	char		 iface[IFACES_MAX][16];
-	size_t		 n, next;
+	bool		 full;		/* more addresses than fit */
 	unsigned int	 tries;
 	char		 block[BLOCK_MAX];
 	incus_fn	 fn;
@@ -51,11 +49,11 @@ struct look {
 static struct {
 	char		 name[16];
 	char		 net[16];
-	unsigned int	 users;		/* looks under way */
+	unsigned int	 users;		/* whoever is about to need it */
+	bool		 sweeping;	/* perhaps it is being removed */
 	struct event	*timer;
 } br;
 
-static void	state_next(struct look *);
 static void	make(struct look *);
 
 const char *
@@ -105,7 +103,7 @@ look_new(bool only, incus_fn fn, void *arg)
 	return l;
 }
 
-static void	list(struct look *);
+static void	begin(struct look *);
 
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
@@ -113,7 +111,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	(void)arg;
-	list(look_new(true, on_refreshed, NULL));
+	begin(look_new(true, on_refreshed, NULL));
 }
 
 static void
@@ -300,67 +298,18 @@ make(struct look *l)
 	jbuf_free(&b);
 }
 
-/* ---- the host's addresses ---- */
+/* ---- the look ---- */
 
 static void
-add_address(struct look *l, const char *address)
-{
-	struct in_addr in;
-
-	if (inet_pton(AF_INET, address, &in) != 1)
-		return;
-	if (strlen(l->block) + strlen(address) + 5 > sizeof(l->block))
-		return;
-	strlcat(l->block, ",", sizeof(l->block));
-	strlcat(l->block, address, sizeof(l->block));
-	strlcat(l->block, "/32", sizeof(l->block));
-}
-
-static void
-on_state(const struct incus_reply *r, void *arg)
+add_address(uint32_t ip, void *arg)
 {
 	struct look *l = arg;
-	struct json_object *addresses, *o;
-	const char *family, *address;
-	size_t i, n;
+	char text[24];
 
-	/* An interface may go while we look. */
-	addresses = r->status == 200 ? meta_arr(r->meta, "addresses") : NULL;
-	n = addresses == NULL ? 0 : json_object_array_length(addresses);
-	for (i = 0; i < n; i++) {
-		o = json_object_array_get_idx(addresses, i);
-		family = meta_str(o, "family");
-		address = meta_str(o, "address");
-		if (family != NULL && address != NULL &&
-		    strcmp(family, "inet") == 0)
-			add_address(l, address);
-	}
-	state_next(l);
-}
-
-static void
-state_next(struct look *l)
-{
-	char path[CT_PATH_LEN];
-
-	if (l->next == l->n) {
-		rules(l);
-		return;
-	}
-	snprintf(path, sizeof(path), "/1.0/networks/%s/state",
-	    l->iface[l->next++]);
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_state,
-	    l);
-}
-
-static bool
-iface_ok(const char *s)
-{
-	size_t len = strlen(s);
-
-	return len > 0 && len < 16 && strspn(s, "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len &&
-	    strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
+	snprintf(text, sizeof(text), ",%u.%u.%u.%u/32", ip >> 24,
+	    ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+	if (strlcat(l->block, text, sizeof(l->block)) >= sizeof(l->block))
+		l->full = true;
 }
 
 /* The bridge itself: is it ours, and which net has it? */
@@ -380,53 +329,79 @@ read_bridge(struct json_object *o)
 }
 
 static void
-on_list(const struct incus_reply *r, void *arg)
+on_bridge(const struct incus_reply *r, void *arg)
 {
 	struct look *l = arg;
-	struct json_object *o;
-	const char *name;
-	size_t i, n;
 
-	if (r->status != 200) {
+	if (r->status == 200) {
+		l->there = true;
+		if (!read_bridge(r->meta)) {
+			end_bad(l, 409, bridge_name(), ": a network of that "
+			    "name exists that is not ours");
+			return;
+		}
+	} else if (r->status != 404) {
 		end_bad(l, r->status, "", r->error);
 		return;
-	}
-	n = json_object_is_type(r->meta, json_type_array) ?
-	    json_object_array_length(r->meta) : 0;
-	for (i = 0; i < n; i++) {
-		o = json_object_array_get_idx(r->meta, i);
-		if ((name = meta_str(o, "name")) == NULL || !iface_ok(name))
-			continue;
-		if (strcmp(name, bridge_name()) == 0) {
-			l->there = true;
-			if (!read_bridge(o)) {
-				end_bad(l, 409, bridge_name(), ": a network "
-				    "of that name exists that is not ours");
-				return;
-			}
-		} else if (l->n < IFACES_MAX && strcmp(name, "lo") != 0) {
-			strlcpy(l->iface[l->n++], name, 16);
-		}
-	}
-	if (!l->there)
+	} else {
 		br.net[0] = '\0';
+	}
 	if (l->only && !l->there)
 		end_bad(l, 404, bridge_name(), " is not there");
+	else if (host_addresses(add_address, l) == -1 || l->full)
+		end_bad(l, 500, "the host's addresses cannot be ", l->full ?
+		    "listed: there are too many" : "read");
 	else
-		state_next(l);
+		rules(l);
 }
 
 static void
-list(struct look *l)
+on_again(evutil_socket_t fd, short what, void *arg)
 {
-	incus_call("GET", "/1.0/networks?recursion=1", NULL, CT_TIMEOUT,
-	    INCUS_LIST_MAX, on_list, l);
+	(void)fd;
+	(void)what;
+	begin(arg);
+}
+
+static void
+begin(struct look *l)
+{
+	struct timeval tv = { 0, SETTLE_MS * 1000 };
+	char path[CT_PATH_LEN];
+
+	if (br.sweeping) {
+		if (event_base_once(worker_base(), -1, EV_TIMEOUT, on_again,
+		    l, &tv) == -1)
+			fatal("timer");
+		return;
+	}
+	snprintf(path, sizeof(path), "/1.0/networks/%s", bridge_name());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_bridge,
+	    l);
+}
+
+void
+bridge_host_changed(void)
+{
+	struct timeval tv = { 0, SETTLE_MS * 1000 };
+
+	if (br.timer != NULL && br.net[0] != '\0')
+		(void)evtimer_add(br.timer, &tv);
+}
+
+void
+bridge_hold(bool on)
+{
+	if (on)
+		br.users++;
+	else
+		br.users--;
 }
 
 void
 bridge_ensure(incus_fn fn, void *arg)
 {
-	list(look_new(false, fn, arg));
+	begin(look_new(false, fn, arg));
 }
 
 /* ---- removal ---- */
@@ -435,6 +410,7 @@ static void
 on_swept(const struct incus_reply *r, void *arg)
 {
 	(void)arg;
+	br.sweeping = false;
 	if (r->status != 200 && r->status != 404)
 		log_warnx("%s: left behind: %s", bridge_name(), r->error);
 }
@@ -465,8 +441,10 @@ on_unused(const struct incus_reply *r, void *arg)
 	(void)arg;
 	used = r->status == 200 ? meta_arr(r->meta, "used_by") : NULL;
 	if (used == NULL || json_object_array_length(used) > 0 ||
-	    br.users > 0 || !read_bridge(r->meta))
+	    br.users > 0 || !read_bridge(r->meta)) {
+		br.sweeping = false;
 		return;
+	}
 	snprintf(path, sizeof(path), "/1.0/networks/%s", bridge_name());
 	incus_call("DELETE", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX,
 	    on_bridge_gone, NULL);
@@ -477,8 +455,9 @@ bridge_sweep(void)
 {
 	char path[CT_PATH_LEN];
 
-	if (br.users > 0)
+	if (br.users > 0 || br.sweeping)
 		return;
+	br.sweeping = true;
 	snprintf(path, sizeof(path), "/1.0/networks/%s", bridge_name());
 	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_unused,
 	    NULL);

@@ -189,6 +189,13 @@ typedef void (*destroy_fn)(const struct incus_reply *, void *);
 void	destroy_run(const char *instance, const char *agent_id,
 	    unsigned int timeout, destroy_fn, void *);
 
+/* ---- host.c: the addresses of this machine ---- */
+
+/* Before the sandbox: opens what tells of them. Fatal. */
+void	host_init(void);
+/* Calls for each IPv4 address, as it is now; -1 if they cannot be read. */
+int	host_addresses(void (*)(uint32_t, void *), void *);
+
 /* ---- bridge.c: the network of agents that may reach the internet ---- */
 
 /* Of our node; it lives beside all projects. */
@@ -200,6 +207,10 @@ const char	*bridge_name(void);
 void		 bridge_ensure(incus_fn, void *);
 /* The first three numbers of its addresses, "10.77.3."; "" if it is not made. */
 const char	*bridge_net(void);
+/* While it is held it is not removed. */
+void		 bridge_hold(bool);
+/* An address of the host has come or gone: the rules must follow. */
+void		 bridge_host_changed(void);
 /* Removes it if no instance uses it; nobody waits for that. */
 void		 bridge_sweep(void);
 

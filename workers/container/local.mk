@@ -13,7 +13,8 @@ agentd_container_SOURCES = workers/container/main.c \
 	workers/container/incus.h workers/container/curl_loop.c \
 	workers/container/curl_loop.h workers/container/incus.c \
 	workers/container/instance.c workers/container/limits.c \
-	workers/container/bridge.c workers/container/net.c \
+	workers/container/bridge.c workers/container/host.c \
+	workers/container/net.c \
 	workers/container/list.c workers/container/usage.c \
 	workers/container/op.c workers/container/reply.c \
 	workers/container/valid.c

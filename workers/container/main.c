@@ -207,6 +207,7 @@ static void
 init(void)
 {
 	incus_init(worker_base());
+	host_init();
 	events_init();
 }
 

@@ -35,8 +35,10 @@ struct net {
 static void
 done(struct net *n, const struct incus_reply *r, const char *what)
 {
-	if (n->entered)
+	if (n->entered) {
 		gate_leave(&n->turn);
+		bridge_hold(false);
+	}
 	if (r->status != 200)
 		op_fail(&n->op, r, what);
 	else {
@@ -154,6 +156,7 @@ enter(void *arg)
 	struct net *n = arg;
 
 	n->entered = true;
+	bridge_hold(true);
 	bridge_ensure(on_bridge, n);
 }
 
