@@ -16,6 +16,7 @@
 #include <sys/utsname.h>
 
 #include <errno.h>
+#include <glob.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -339,6 +340,29 @@ check_images(struct doctor *d)
 	reply_free(&images);
 }
 
+/*
+ * btrfs stops counting when its numbers went wrong: then no quota holds, and
+ * Incus reports what was true before.
+ */
+static void
+check_quotas(struct doctor *d)
+{
+	char line[32];
+	glob_t g;
+	size_t i;
+
+	if (glob("/sys/fs/btrfs/*/qgroups/inconsistent", 0, NULL, &g) != 0)
+		return;
+	for (i = 0; i < g.gl_pathc; i++)
+		if (strcmp(first_line(g.gl_pathv[i], line, sizeof(line)),
+		    "1") == 0)
+			say(d, R_WARN, "btrfs quota rescan "
+			    "/var/lib/incus/storage-pools/NAME", "btrfs has "
+			    "lost count (%s): disk quotas are not enforced",
+			    g.gl_pathv[i]);
+	globfree(&g);
+}
+
 static void
 check_service(struct doctor *d)
 {
@@ -462,6 +486,7 @@ cmd_doctor(struct ctl *ctl, int argc, char **argv)
 	    "echo root:1000000:1000000000 >>/etc/subgid");
 	check_incus(&d);
 	check_space(&d);
+	check_quotas(&d);
 	check_service(&d);
 	check_drift(&d, repair);
 	(void)printf("\n%d failed, %d warnings\n", d.fails, d.warns);
