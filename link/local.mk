@@ -74,6 +74,7 @@ endif
 EXTRA_DIST += tests/peers/mock_gateway.py tests/peers/fake_http_runtime.py \
 	tests/peers/fake_rpc_runtime.py tests/peers/fake_line_runtime.py \
 	tests/e2e/test_link.py tests/e2e/test_link_kinds.py \
+	tests/e2e/test_runtimes.py tests/e2e/test_catalog.py \
 	tests/fuzz/corpus/runtime
 
 # The recycle bin in every image: rm, and what agentd asks of it.

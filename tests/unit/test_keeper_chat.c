@@ -449,9 +449,11 @@ test_status(void **state)
 	assert_true(step_has("\"agents\":{\"total\":0"));
 	a.pass.ptr = NULL;
 	fake_ask(MSG_API_FRAMEWORKS, &a, &ans);
-	/* One that works, one that does not. */
 	assert_int_equal(ans.rows, 2);
 	assert_true(step_has("\"id\":\"pi\""));
+	/* What cannot be had is listed, with its reason. */
+	assert_true(step_has("\"id\":\"gone\""));
+	assert_true(step_has("\"reason\":\"it went\""));
 }
 
 int
