@@ -569,7 +569,8 @@ def test_config_errors_name_the_line(link, binary):
     conf = link.tmp / "bad.conf"
     for text, line, what in [
             ("kind = rpc\nwhat = 1\n", 2, "unknown key"),
-            ("kind = acp\n", 1, "not in this build"),
+            ("kind = bridge\n", 1, "not in this build"),
+            ("kind = nosuch\n", 1, "unknown kind"),
             ("kind = rpc\nkind = rpc\n", 2, "twice"),
             ("# nothing\n", 1, "'kind' is missing")]:
         conf.write_text(text)

@@ -78,6 +78,14 @@ k_ack(struct peer *p, struct msg *m)
 }
 
 static int
+k_prepared(struct peer *p, struct msg *m)
+{
+	snprintf(w.content, sizeof(w.content), "%s",
+	    m->u.bridge_prepared.id);
+	return peer_done(p, m->id, 200, NULL);
+}
+
+static int
 k_reply(struct peer *p, struct msg *m)
 {
 	w.replies++;
@@ -219,6 +227,7 @@ t_more(struct peer *p, struct msg *m)
 
 static const struct msg_handler keeper[] = {
 	{ MSG_BRIDGE_SUB, k_sub }, { MSG_BRIDGE_ACK, k_ack },
+	{ MSG_BRIDGE_PREPARED, k_prepared },
 	{ MSG_BRIDGE_REPLY, k_reply }, { MSG_CANCEL, x_cancel },
 	{ MSG_NONE, NULL }
 };

@@ -213,6 +213,38 @@ test_events(void **state)
 	    AUTH, NULL)), 503);
 }
 
+/* A session is named by slug or id; the link says that it has finished. */
+static void
+test_prepared(void **state)
+{
+	(void)state;
+	assert_int_equal(status_of(ask("POST " SESSION "prepared HTTP/1.1\r\n"
+	    AUTH, "{\"id\":\"p1\"}")), 200);
+	assert_string_equal(w.content, "p1");
+	assert_int_equal(status_of(ask("POST /api/openclaw/sessions/" AGENT
+	    "/prepared HTTP/1.1\r\n" AUTH, "{\"id\":\"p2\"}")), 200);
+	assert_string_equal(w.content, "p2");
+	assert_int_equal(status_of(ask("POST /api/openclaw/sessions/bob"
+	    "/prepared HTTP/1.1\r\n" AUTH, "{\"id\":\"p3\"}")), 404);
+	assert_int_equal(status_of(ask("POST " SESSION "prepared HTTP/1.1\r\n"
+	    AUTH, "{}")), 422);
+}
+
+/* What the framework takes as final, and a sentence that says why. */
+static void
+test_paused(void **state)
+{
+	const char *r;
+
+	(void)state;
+	world_agent(AGENT_PAUSED, 0, 0);
+	r = ask("POST /v1/chat/completions HTTP/1.1\r\n" AUTH
+	    "x-agentd-turn: t1\r\n", "{\"model\":\"default\"}");
+	assert_int_equal(status_of(r), 400);
+	assert_non_null(strstr(r, "agent ann is paused"));
+	assert_int_equal(status_of(ask(HELLO, HELLO_BODY)), 409);
+}
+
 /* An event longer than a frame comes in pieces. */
 static void
 test_long_event(void **state)
@@ -427,6 +459,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_hello), T(test_uid), T(test_key), T(test_theft),
 		T(test_routes), T(test_events), T(test_long_event),
+		T(test_prepared), T(test_paused),
 		T(test_events_end),
 		T(test_reply), T(test_delta_total), T(test_rate),
 		T(test_tools), T(test_trace_post),

@@ -204,6 +204,10 @@ test_allow_list(void **state)
 	assert_string_equal(routed(f->db, A, "gpt-x"), "one");
 	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
 		assert_string_equal(routed(f->db, A, refused[i]), "403");
+	/* A fallback that nobody serves; what was stored stays. */
+	assert_int_equal(policy(f->db, A, "a", "gpt-x", "gpt-y\nnosuch"),
+	    404);
+	assert_string_equal(routed(f->db, A, "gpt-y"), "403");
 	assert_int_equal(policy(f->db, A, "a", "gpt-x", "gpt-y\ntwo/gpt-x"),
 	    0);
 	assert_string_equal(routed(f->db, A, "gpt-y"), "one");
