@@ -45,6 +45,7 @@ CATALOG_FILES = \
 	catalog/images/openclaw/package-lock.json \
 	catalog/images/openclaw/prepare \
 	catalog/images/openclaw/root/etc/agentd-link.conf \
+	catalog/images/openclaw/root/usr/lib/agentd/openclaw-token \
 	catalog/images/openclaw/root/etc/systemd/system/openclaw.service \
 	catalog/images/openclaw/root/root/.openclaw/openclaw.json \
 	catalog/images/opencode/image.conf \

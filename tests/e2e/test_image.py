@@ -115,9 +115,9 @@ def test_boots_into_link_and_runtime(image):
     for unit in wants:
         assert b"\nDefaultDependencies=no\n" in image.data[f"{system}/{unit}"]
     if image.name == "openclaw":
-        for secret in ("token", "env"):
-            m = image.members[f"rootfs/etc/openclaw/{secret}"]
-            assert m.mode & 0o077 == 0 and m.uid == 0
+        # Its gateway's token is made at each start, in memory.
+        assert not [n for n in image.members
+                    if "/openclaw/" in n and n.endswith(("/token", "/env"))]
 
 
 @pytest.mark.parametrize("args,want", [

@@ -192,7 +192,12 @@ def test_not_running(home):
 def test_nothing_secret_in_the_instance(home, agent, incus):
     """W34: nothing of the host can be written from within, the trace is not
     mounted; W49: no secret in the instance's configuration or environment."""
-    path = f"/1.0/instances/{agent.record['container']}?project={PROJECT}"
+    nothing_secret(home, agent, incus)
+
+
+def nothing_secret(home, agent, incus):
+    path = (f"/1.0/instances/{agent.record['container']}"
+            f"?project={home.project}")
     meta = incus.call("GET", path)["metadata"]
     config = {**meta["config"], **meta["expanded_config"]}
     assert not [k for k in config if k.startswith("environment.")]
@@ -250,3 +255,27 @@ def test_no_secret_in_argv_of_the_host(home, mock_tcp):
         # The mock itself is started with its key; it is no part of us.
         if b"mock-upstream" not in c:
             assert mock_tcp.key.encode() not in c, c
+
+
+def test_openclaw_token_is_of_one_start(service, incus):
+    """W49: what OpenClaw's gateway and the link share is in memory, made at
+    each start, and differs from agent to agent."""
+    agents = [service.deploy("openclaw") for _ in range(2)]
+    try:
+        tokens = [run(service, a, "cat", "/run/openclaw/token").stdout
+                  for a in agents]
+        assert len(set(tokens)) == 2 and len(tokens[0].strip()) == 48
+        assert sh(service, agents[0],
+                  "stat -f -c %T /run/openclaw; stat -c %a /run/openclaw "
+                  "/run/openclaw/token /run/openclaw/env").split() == [
+                      b"tmpfs", b"700", b"600", b"600"]
+        p = run(service, agents[0], "grep", "-rlF",
+                tokens[0].strip().decode(), "/etc", "/root", "/var", "/opt",
+                "/usr")
+        assert p.stdout == b"", p.stdout
+        assert agents[0].answer(agents[0].say("hello"))["state"] == \
+            "complete"
+        nothing_secret(service, agents[0], incus)
+    finally:
+        for a in agents:
+            a.remove()
