@@ -20,6 +20,7 @@
 void	serverkey_init(void);
 /* NULL if there is none. */
 const uint8_t *serverkey_public(void);
+const char *serverkey_hex(char [2 * SERVER_KEY_LEN + 1]);
 /*
  * Signs prefix and data, so that a signature is of use for one purpose only.
  * -1 if there is no key or memory.

@@ -96,6 +96,15 @@ serverkey_public(void)
 	return sk.set ? sk.public : NULL;
 }
 
+const char *
+serverkey_hex(char out[2 * SERVER_KEY_LEN + 1])
+{
+	if (!sk.set)
+		return NULL;
+	sys_hex(out, sk.public, sizeof(sk.public));
+	return out;
+}
+
 static uint8_t *
 joined(const char *prefix, const void *data, size_t len, size_t *out)
 {
@@ -154,12 +163,11 @@ h_server_key(struct peer *p, struct msg *m)
 		    "key: see keeper's log");
 		return 0;
 	}
-	sys_hex(hex, sk.public, sizeof(sk.public));
 	jbuf_init(&jb, 1024);
 	jb_obj(&jb);
 	jb_kstr(&jb, "node", worker_conf()->node_id);
 	jb_kstr(&jb, "algorithm", "ed25519");
-	jb_kstr(&jb, "server_key", hex);
+	jb_kstr(&jb, "server_key", serverkey_hex(hex));
 	jb_end(&jb);
 	reply_doc(client_of(m), 200, &jb);
 	return 0;

@@ -14,6 +14,7 @@
 #include "keeper.h"
 #include "limits.h"
 #include "log.h"
+#include "move.h"
 #include "worker.h"
 
 #define ASK_MS		10000
@@ -109,6 +110,7 @@ h_api_status(struct peer *p, struct msg *m)
 {
 	struct m_none	 none;
 	struct asked	*q;
+	char		 hex[2 * SERVER_KEY_LEN + 1];
 	struct pass	 who;
 
 	(void)p;
@@ -118,6 +120,7 @@ h_api_status(struct peer *p, struct msg *m)
 	jb_obj(&q->jb);
 	jb_kstr(&q->jb, "version", PACKAGE_VERSION);
 	jb_kstr(&q->jb, "node", worker_conf()->node_id);
+	jb_kstr(&q->jb, "server_key", serverkey_hex(hex));
 	jb_kstr(&q->jb, "principal", who.principal);
 	jb_key(&q->jb, "workers");
 	jb_arr(&q->jb);
