@@ -157,7 +157,7 @@ def test_a_slow_reader_holds_back_the_command(home, agent):
 
 
 def test_end_of_the_client_is_the_end_of_the_command(home, agent):
-    for argv in (["sleep", "4711"], ["sh", "-c", "sleep 4711"]):
+    for argv in (["sleep", "4711"], ["sh", "-c", "exec sleep 4711"]):
         p = popen(home, "agent", "exec", agent.slug, "--", *argv,
                   stdin=subprocess.PIPE)
         wait_for("command", lambda: processes(home, agent, "sleep 4711"))
