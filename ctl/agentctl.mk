@@ -11,7 +11,8 @@ agentctl_SOURCES = ctl/main.c ctl/rest.c ctl/cmd_agent.c \
 	ctl/cmd_pool.c \
 	ctl/cmd_provider.c \
 	ctl/cmd_status.c ctl/cmd_trace.c ctl/list.c $(CTL_MODULES)
-agentctl_SOURCES += ctl/cmd_agent_logs.c ctl/cmd_exec.c ctl/cmd_recycle.c
+agentctl_SOURCES += ctl/cmd_agent_logs.c ctl/cmd_exec.c ctl/cmd_recycle.c \
+	ctl/exec_session.c ctl/exec_session.h ctl/exec_tty.c
 agentctl_SOURCES += ctl/rest.h ctl/rest_file.c ctl/cmd_move.c \
 	common/movefile.h common/movefile.c
 agentctl_CPPFLAGS = $(AM_CPPFLAGS) $(CURL_CFLAGS) $(JSON_CFLAGS) \

@@ -36,7 +36,6 @@
 #define GRACE_S		3	/* between its end and that of its output */
 #define LONGEST_S	(7 * 24 * 3600)
 #define KILL_S		5		/* for Incus to do it */
-#define CONTROL_MAX	(16 * 1024)	/* queued, then signals are dropped */
 
 static struct {
 	TAILQ_HEAD(, exec)	 list;
@@ -313,52 +312,6 @@ const struct wsc_ops exec_ws_ops = {
 /* ---- from the client ---- */
 
 static void
-control(struct exec *x, const char *text)
-{
-	struct wsc *ws = x->ws[WS_CONTROL].ws;
-
-	if (ws != NULL && wsc_queued(ws) < CONTROL_MAX)
-		wsc_send(ws, true, text, strlen(text));
-}
-
-/* -1: the other side does not speak this. */
-static int
-take_frame(struct exec *x, const struct xf *f)
-{
-	struct wsc *in = x->ws[WS_IN].ws;
-	unsigned int cols, rows;
-	char text[128];
-
-	switch (f->stream) {
-	case XF_STDIN:
-		if (in == NULL)
-			return 0;	/* it reads no more */
-		if (f->len > 0)
-			wsc_send(in, false, f->data, f->len);
-		else if (!x->tty)
-			wsc_send(in, true, "", 0);
-		return 0;
-	case XF_RESIZE:
-		if (xf_get_resize(f, &cols, &rows) == -1)
-			return -1;
-		(void)snprintf(text, sizeof(text), "{\"command\":"
-		    "\"window-resize\",\"args\":{\"width\":\"%u\","
-		    "\"height\":\"%u\"}}", cols, rows);
-		control(x, text);
-		return 0;
-	case XF_SIGNAL:
-		if (f->len != 1 || f->data[0] == 0 || f->data[0] > 31)
-			return -1;
-		(void)snprintf(text, sizeof(text), "{\"command\":\"signal\","
-		    "\"signal\":%u}", f->data[0]);
-		control(x, text);
-		return 0;
-	default:
-		return -1;
-	}
-}
-
-static void
 client_read(struct bufferevent *bev, void *arg)
 {
 	struct exec *x = arg;
@@ -383,7 +336,7 @@ client_read(struct bufferevent *bev, void *arg)
 		n = xf_read(p, evbuffer_get_length(in), &f);
 		if (n == 0)
 			return;
-		if (n == -1 || take_frame(x, &f) == -1) {
+		if (n == -1 || exec_take(x, &f) == -1) {
 			exec_fail(x, 400, "the client sends no frames of "
 			    XF_PROTO);
 			return;

@@ -23,6 +23,7 @@
 enum { WS_IN, WS_OUT, WS_ERR, WS_CONTROL, WS_N };
 
 struct exec;
+struct xf;
 
 struct exec_ws {
 	struct exec	*x;
@@ -62,6 +63,11 @@ void	exec_fail(struct exec *, unsigned int status, const char *, ...)
 /* All WebSockets are open. */
 void	exec_run(struct exec *);
 extern const struct wsc_ops exec_ws_ops;
+
+/* ---- execin.c ---- */
+
+/* One frame of the client; -1: it does not speak this. */
+int	exec_take(struct exec *, const struct xf *);
 
 /* ---- execreq.c: from the request to the open WebSockets ---- */
 

@@ -20,7 +20,7 @@ agentd_container_SOURCES = workers/container/main.c \
 	workers/container/valid.c
 agentd_container_SOURCES += workers/container/events.c \
 	workers/container/exec.c workers/container/exec.h \
-	workers/container/execreq.c \
+	workers/container/execin.c workers/container/execreq.c \
 	workers/container/wsc.c workers/container/wsc.h
 agentd_container_SOURCES += workers/container/backup.c \
 	workers/container/temp.c
