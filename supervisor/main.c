@@ -386,7 +386,6 @@ prepare(void)
 	spawn_init(super.conf, super.mask);
 	files_prepare(super.conf);
 	daemon_lock(super.conf);
-	super.catalog = catalog_load(super.conf->catalog_dir, tell_log, NULL);
 	if (listen_init(super.conf) == -1)
 		exit(1);
 	agents_init(super.conf, &super.worker[PROC_GATEWAY]);
@@ -434,6 +433,8 @@ main(int argc, char **argv)
 	logs_init(super.conf, opt.foreground);
 	log_info("agentd %s starts, node %s", PACKAGE_VERSION,
 	    super.conf->node_id);
+	/* Where a broken manifest is named: in the log, as at a reload. */
+	super.catalog = catalog_load(super.conf->catalog_dir, tell_log, NULL);
 	caps_reduce();
 	setproctitle("-agentd: supervisor %s", opt.conf);
 	run();
