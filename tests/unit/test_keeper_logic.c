@@ -12,12 +12,14 @@
 #include <string.h>
 
 #include <cmocka.h>
+
 #include <sodium.h>
 
 #include "log.h"
 #include "workers/keeper/agent.h"
 #include "workers/keeper/jobsm.h"
 #include "workers/keeper/keeper.h"
+#include "workers/keeper/limits.h"
 #include "workers/keeper/provider.h"
 #include "workers/keeper/secret.h"
 
@@ -318,10 +320,37 @@ test_provider(void **state)
 	assert_null(provider_wrong(&p));
 }
 
+/* A snapshot makes own blocks shared ones: nothing was written or removed. */
+static void
+test_disk(void **state)
+{
+	const uint64_t	 m = 1024 * 1024;
+	struct disk	 d;
+
+	(void)state;
+	memset(&d, 0, sizeof(d));
+	assert_int_equal(disk_used(&d, 100 * m, 0), 100 * m);
+	assert_int_equal(disk_used(&d, 1 * m, 1), 100 * m);
+	assert_int_equal(disk_used(&d, 51 * m, 1), 150 * m);
+	assert_int_equal(disk_used(&d, 2 * m, 2), 150 * m);
+	assert_int_equal(disk_used(&d, 51 * m, 1), 150 * m);
+	assert_int_equal(disk_used(&d, 150 * m, 0), 150 * m);
+	/* More back than was lent: not below its own. */
+	assert_int_equal(disk_used(&d, 10 * m, 1), 150 * m);
+	assert_int_equal(disk_used(&d, 300 * m, 0), 300 * m);
+	assert_int_equal(disk_judge(300 * m, 0), DISK_OK);
+	assert_int_equal(disk_judge(874 * m, 1000 * m), DISK_OK);
+	assert_int_equal(disk_judge(875 * m, 1000 * m), DISK_WARN);
+	assert_int_equal(disk_judge(999 * m, 1000 * m), DISK_WARN);
+	assert_int_equal(disk_judge(999 * m + 1, 1000 * m), DISK_HARD);
+	assert_int_equal(disk_judge(2000 * m, 1000 * m), DISK_HARD);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_disk),
 		cmocka_unit_test(test_slug),
 		cmocka_unit_test(test_reserved_slug),
 		cmocka_unit_test(test_role),
