@@ -43,7 +43,8 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/tracebox.c workers/keeper/turn.c \
 	workers/keeper/watch.c
 libkeeper_a_SOURCES += workers/keeper/ctevent.c workers/keeper/exec.c
-libkeeper_a_SOURCES += workers/keeper/move.h workers/keeper/move_in.c \
+libkeeper_a_SOURCES += workers/keeper/move.h workers/keeper/move_doc.c \
+	workers/keeper/move_in.c \
 	workers/keeper/move_job.c workers/keeper/move_out.c \
 	workers/keeper/serverkey.c
 libkeeper_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)

@@ -32,6 +32,19 @@ int	serverkey_verify(const char *prefix, const void *, size_t,
 	    const uint8_t [SIGNATURE_LEN]);
 int	h_server_key(struct peer *, struct msg *);
 
+/* ---- move_doc.c ---- */
+
+void	movedoc_record(struct jbuf *, const struct agent *);
+void	movedoc_policy(struct jbuf *, const struct agent *);
+void	movedoc_message(struct jbuf *, const struct message *);
+/*
+ * An agent in memory of a record whose framework is known here, within the
+ * limits of this server; name and network may be "".
+ */
+struct agent *movedoc_agent(const struct pass *, const struct m_move_record *,
+	    const char *slug, const char *name, const char *network,
+	    bool keep_id);
+
 /* ---- move_out.c ---- */
 
 int	h_agent_export(struct peer *, struct msg *);

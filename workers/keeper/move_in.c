@@ -22,7 +22,6 @@
 #include "agent.h"
 #include "archive.h"
 #include "keeper.h"
-#include "limits.h"
 #include "log.h"
 #include "move.h"
 #include "movefile.h"
@@ -323,45 +322,6 @@ may_keep_id(const struct import *i, const char *id)
 }
 
 static void
-set_limits(struct agent *a, const struct m_move_record *r,
-    const struct framework *f)
-{
-	uint64_t	 memory, disk;
-	uint32_t	 cpus, processes;
-
-	deploy_limits(f, &memory, &cpus, &disk, &processes);
-	a->memory = r->memory != 0 ? r->memory : memory;
-	a->cpus = r->cpus != 0 ? r->cpus : cpus;
-	a->disk = r->disk != 0 ? r->disk : disk;
-	a->processes = r->processes != 0 ? r->processes : processes;
-	limits_clip(a);
-}
-
-static struct agent *
-make_agent(struct import *i, const struct m_move_record *r, const char *slug,
-    const struct framework *f)
-{
-	struct agent	*a = deploy_agent(&i->who, slug);
-
-	if (may_keep_id(i, r->agent_id)) {
-		(void)strlcpy(a->id, r->agent_id, sizeof(a->id));
-		(void)snprintf(a->instance, sizeof(a->instance),
-		    "agentd-%.12s", a->id);
-	}
-	(void)strlcpy(a->display_name, i->name[0] != '\0' ? i->name :
-	    r->display_name, sizeof(a->display_name));
-	(void)strlcpy(a->framework, r->framework, sizeof(a->framework));
-	(void)strlcpy(a->emoji, r->emoji, sizeof(a->emoji));
-	(void)strlcpy(a->color, agent_color_ok(r->color) ? r->color :
-	    "#888888", sizeof(a->color));
-	if (i->network[0] != '\0')
-		(void)strlcpy(a->network, i->network, sizeof(a->network));
-	set_limits(a, r, f);
-	a->idle = r->idle;
-	return a;
-}
-
-static void
 take_record(struct import *i, const struct m_move_record *r)
 {
 	const struct framework	*f = framework_get(r->framework);
@@ -389,7 +349,8 @@ take_record(struct import *i, const struct m_move_record *r)
 		    "too many agents of that name");
 		return;
 	}
-	i->agent = make_agent(i, r, slug, f);
+	i->agent = movedoc_agent(&i->who, r, slug, i->name, i->network,
+	    may_keep_id(i, r->agent_id));
 	if (i->model[0] != '\0')
 		(void)strlcpy(i->wanted, i->model, sizeof(i->wanted));
 	else

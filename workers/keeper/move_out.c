@@ -166,69 +166,6 @@ add_text(struct export *e, struct jbuf *jb, bool line)
 	return r;
 }
 
-static void
-write_record(struct jbuf *jb, const struct agent *a)
-{
-	jb_obj(jb);
-	jb_kstr(jb, "agent_id", a->id);
-	jb_kstr(jb, "owner", a->owner);
-	jb_kstr(jb, "slug", a->slug);
-	jb_kstr(jb, "display_name", a->display_name);
-	jb_kstr(jb, "framework", a->framework);
-	jb_kstr(jb, "emoji", a->emoji);
-	jb_kstr(jb, "color", a->color);
-	jb_kstr(jb, "channel_id", a->channel_id);
-	jb_kint(jb, "memory", (int64_t)a->memory);
-	jb_kint(jb, "cpus", a->cpus);
-	jb_kint(jb, "disk", (int64_t)a->disk);
-	jb_kint(jb, "processes", a->processes);
-	jb_kint(jb, "idle", a->idle);
-	jb_kstr(jb, "snapshots", a->snapshots);
-	jb_key(jb, "created_at");
-	jb_double(jb, a->created_at);
-	jb_end(jb);
-}
-
-static void
-write_policy(struct jbuf *jb, const struct agent *a)
-{
-	const char	*p = a->fallbacks;
-	size_t		 n;
-
-	jb_obj(jb);
-	jb_kstr(jb, "model", a->model);
-	jb_key(jb, "fallbacks");
-	jb_arr(jb);
-	for (; *p != '\0'; p += n + (p[n] == '\n')) {
-		n = strcspn(p, "\n");
-		if (n > 0)
-			jb_strn(jb, p, n);
-	}
-	jb_end(jb);
-	jb_kstr(jb, "network", a->network);
-	jb_end(jb);
-}
-
-static void
-write_message(struct jbuf *jb, const struct message *m)
-{
-	jb_obj(jb);
-	jb_kstr(jb, "id", m->id);
-	jb_kstr(jb, "author_id", m->author_id);
-	jb_kstr(jb, "author_type", m->author_type);
-	jb_kstr(jb, "content", m->content);
-	jb_kstr(jb, "state", m->state);
-	jb_kstr(jb, "trace_id", m->trace_id);
-	jb_kstr(jb, "error", m->error);
-	jb_key(jb, "created_at");
-	jb_double(jb, m->created_at);
-	if (m->edited_at > 0) {
-		jb_key(jb, "edited_at");
-		jb_double(jb, m->edited_at);
-	}
-	jb_end(jb);
-}
-
 /* The next messages as lines: 0, or -1. */
 static int
 read_page(struct export *e, const char *channel_id)
@@ -246,7 +183,7 @@ read_page(struct export *e, const char *channel_id)
 	jbuf_init(&jb, DOC_MAX);
 	while ((rc = db_step(s)) == 1) {
 		message_from_row(s, &m);
-		write_message(&jb, &m);
+		movedoc_message(&jb, &m);
 		if (add_text(e, &jb, true) == -1) {
 			rc = -1;
 			break;
@@ -308,9 +245,9 @@ make_text(struct export *e, const struct agent *a)
 	e->rows = 1;
 	jbuf_init(&jb, DOC_MAX);
 	if (e->stage == X_RECORD)
-		write_record(&jb, a);
+		movedoc_record(&jb, a);
 	else
-		write_policy(&jb, a);
+		movedoc_policy(&jb, a);
 	r = add_text(e, &jb, false);
 	jbuf_free(&jb);
 	return r;
