@@ -340,6 +340,11 @@ def test_unknown_is_not_absent(service, agent):
     try:
         answers(agent)
         os.unlink(link)
+        # Its connections to Incus outlive the name: a new worker has none.
+        old = service.pids()["container"]
+        os.kill(old, signal.SIGKILL)
+        wait_for("new container", lambda: service.pids()["container"] not in
+                 (0, old), 20)
         r = agent.archive()
         assert r.status == 503, r.body
         assert agent.slug in r.json["error"], r.body
