@@ -225,7 +225,17 @@ t_more(struct peer *p, struct msg *m)
 	return m->more ? 0 : t_end(p, m);
 }
 
+static int
+k_ready(struct peer *p, struct msg *m)
+{
+	(void)p;
+	(void)m;
+	w.readies++;
+	return 0;
+}
+
 static const struct msg_handler keeper[] = {
+	{ MSG_AGENT_READY, k_ready },
 	{ MSG_BRIDGE_SUB, k_sub }, { MSG_BRIDGE_ACK, k_ack },
 	{ MSG_BRIDGE_PREPARED, k_prepared },
 	{ MSG_BRIDGE_REPLY, k_reply }, { MSG_CANCEL, x_cancel },

@@ -23,7 +23,7 @@
 
 /* What the neighbours saw and how they answer. */
 struct world {
-	unsigned int	 mints, checks, routes, subs, replies, acks, cancels;
+	unsigned int	 readies, mints, checks, routes, subs, replies, acks, cancels;
 	unsigned int	 opens, traces, windows;
 	uint32_t	 check_status;
 	uint32_t	 route_status;

@@ -189,6 +189,8 @@ send_conf(void)
 	c.state_dir = fk.dir;
 	c.agents_dir = "/agents";
 	c.deploy_timeout = script.deploy_timeout;
+	c.warm_pool = script.warm_pool;
+	c.idle_suspend = script.idle;
 	assert_int_equal(peer_send(super, MSG_CONF, &c), 0);
 	send_fd("local-token", TOKEN, 64);
 	memset(key, 7, sizeof(key));
@@ -326,6 +328,8 @@ fake_start(void)
 	script.policy = script.listen = script.unlisten = script.create = 200;
 	script.destroy = script.drop = script.action = script.trace = 200;
 	script.provider = script.secret = 200;
+	script.adopt = 200;
+	script.image = FINGERPRINT;
 	script.deploy_timeout = 30;
 	script.instance = script.instance_agent = "";
 	script.instance_status = "Running";
@@ -450,6 +454,15 @@ on_prepared(struct msg *m, void *arg)
 {
 	(void)m;
 	(void)arg;
+}
+
+void
+fake_warm(const char *agent_id)
+{
+	struct m_agent_id	 m = { agent_id };
+
+	assert_int_equal(peer_send(fk.other[PROC_GATEWAY], MSG_AGENT_READY,
+	    &m), 0);
 }
 
 void

@@ -16,6 +16,9 @@
 #include "msg.h"
 #include "peer.h"
 
+#define FINGERPRINT	"0123456789abcdef0123456789abcdef" \
+			"0123456789abcdef0123456789abcdef"
+
 /* What the others answer, and whether they answer at all. */
 struct fake_script {
 	uint32_t	policy, listen, unlisten, create, destroy, drop;
@@ -25,6 +28,10 @@ struct fake_script {
 	bool		hold_policy;
 	bool		hold_prepare;	/* the link does not finish */
 	uint32_t	deploy_timeout;
+	const char	*warm_pool;	/* as in CONF */
+	const char	*image;		/* CT_IMAGES: what agentd-pi is */
+	uint32_t	adopt;
+	uint32_t	idle;		/* seconds until new agents sleep */
 	size_t		disk;		/* bytes a file may have, 0: any */
 	const char	*hold;		/* this word of the log: no answer */
 	const char	*fail;		/* this one: fail_status */
@@ -64,6 +71,10 @@ void	fake_stop(void);
 void	fake_down(enum proc);
 void	fake_up(enum proc);
 void	fake_release(void);
+/* The agent of the last CT_CREATE. */
+const char	*fake_created(void);
+/* As gateway: that one's runtime is ready. */
+void	fake_warm(const char *agent_id);
 /* The request of the last CT_CREATE: the job's id. */
 const char	*fake_request(void);
 

@@ -23,7 +23,7 @@ static struct {
 	char		 log[65536];
 	uint64_t	 held_create, held_policy;
 	struct peer	*container, *proxy;
-	char		 request[33];
+	char		 request[33], created[33];
 	bool		 ready;
 } pp;
 
@@ -166,11 +166,42 @@ f_create(struct peer *p, struct msg *m)
 {
 	note(m->u.ct_create.again ? "create:again" : "create");
 	(void)strlcpy(pp.request, m->u.ct_create.request, sizeof(pp.request));
+	(void)strlcpy(pp.created, m->u.ct_create.agent_id,
+	    sizeof(pp.created));
 	pp.container = p;
 	if (script.hold_create)
 		pp.held_create = m->id;
 	else
 		ct_done(p, m->id, script.create);
+	return 0;
+}
+
+const char *
+fake_created(void)
+{
+	return pp.created;
+}
+
+static int
+f_adopt(struct peer *p, struct msg *m)
+{
+	note("adopt:%s", m->u.ct_adopt.slug);
+	ct_done(p, m->id, scripted("adopt", script.adopt));
+	return 0;
+}
+
+static int
+f_images(struct peer *p, struct msg *m)
+{
+	struct m_ct_image_row	 row;
+
+	note("images");
+	memset(&row, 0, sizeof(row));
+	row.alias = "agentd-pi";
+	row.fingerprint = script.image;
+	if (script.image[0] != '\0')
+		(void)peer_reply(p, m, MSG_CT_IMAGE_ROW, true, &row);
+	ct_done(p, m->id, scripted("images", 200));
 	return 0;
 }
 
@@ -299,7 +330,7 @@ static int
 f_conf(struct peer *p, struct msg *m)
 {
 	static const char *const names[] = { "deploying", "running",
-	    "stopped", "deleting", "failed", "paused" };
+	    "stopped", "deleting", "failed", "paused", "warm" };
 
 	(void)p;
 	note("conf:%s", names[m->u.agent_conf.state]);
@@ -407,6 +438,8 @@ const struct msg_handler peers_handlers[] = {
 	{ MSG_PROVIDER_DROP, f_undrop },
 	{ MSG_CT_CREATE, f_create },
 	{ MSG_HELD_LIST, f_held },
+	{ MSG_CT_ADOPT, f_adopt },
+	{ MSG_CT_IMAGES, f_images },
 	{ MSG_CT_ACTION, f_action },
 	{ MSG_CT_LIST, f_list },
 	{ MSG_CT_PROBE, f_probe },

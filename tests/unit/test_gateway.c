@@ -66,6 +66,37 @@ test_hello(void **state)
 	assert_int_equal(w.mints, 2);
 }
 
+/* One made ahead gets no key; its hello waits until it is somebody. */
+static void
+test_warm(void **state)
+{
+	static const char ready[] = "{\"link\":\"1\",\"runtime\":\"pi\","
+	    "\"kind\":\"rpc\",\"ready\":true}";
+	struct client c;
+	char req[512];
+	int n;
+
+	(void)state;
+	world_agent(AGENT_WARM, 0, 0);
+	assert_int_equal(status_of(ask(HELLO, HELLO_BODY)), 503);
+	assert_int_equal(status_of(ask("GET /v1/models HTTP/1.1\r\n" AUTH,
+	    NULL)), 409);
+	client_open(&c);
+	n = snprintf(req, sizeof(req), HELLO "Host: a\r\nContent-Type: "
+	    "application/json\r\nContent-Length: %zu\r\n\r\n%s",
+	    sizeof(ready) - 1, ready);
+	client_send(&c, req, (size_t)n);
+	assert_true(until(w.readies == 1));
+	assert_int_equal(w.mints, 0);
+	/* A new keeper hears of it too. */
+	world_agent(AGENT_WARM, 0, 0);
+	assert_true(until(w.readies == 2));
+	world_agent(AGENT_DEPLOYING, 0, 0);
+	assert_true(client_wait(&c, "\"key\":\"" KEY "\""));
+	assert_int_equal(w.mints, 1);
+	client_close(&c);
+}
+
 /* Only uids of the instance may use the socket. */
 static void
 test_uid(void **state)
@@ -457,7 +488,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_hello), T(test_uid), T(test_key), T(test_theft),
+		T(test_hello), T(test_warm), T(test_uid), T(test_key), T(test_theft),
 		T(test_routes), T(test_events), T(test_long_event),
 		T(test_prepared), T(test_paused),
 		T(test_events_end),

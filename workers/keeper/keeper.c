@@ -211,6 +211,7 @@ on_peer_up(struct peer *p)
 		provider_upstream_up();
 		break;
 	case PROC_CONTAINER:
+		pool_images_changed();
 		reconcile_container_up();
 		job_peer_up();
 		disk_container_up();

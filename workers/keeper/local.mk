@@ -76,6 +76,11 @@ KEEPER_FAKE = tests/unit/keeper_fake.c tests/unit/keeper_fake.h \
 tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c $(KEEPER_FAKE)
 tests_unit_test_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+UNIT += tests/unit/test_keeper_pool
+tests_unit_test_keeper_pool_SOURCES = tests/unit/test_keeper_pool.c \
+	$(KEEPER_FAKE)
+tests_unit_test_keeper_pool_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_keeper_pool_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 UNIT += tests/unit/test_keeper_verbs
 tests_unit_test_keeper_verbs_SOURCES = tests/unit/test_keeper_verbs.c \
 	$(KEEPER_FAKE)
@@ -98,3 +103,4 @@ tests_unit_test_keeper_saga_SOURCES = tests/unit/test_keeper_saga.c \
 tests_unit_test_keeper_saga_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_saga_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 endif
+EXTRA_DIST += tests/e2e/test_pool.py tests/bench/agents30
