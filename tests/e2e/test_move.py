@@ -66,6 +66,9 @@ def trace_of(agent, until):
 
 def purge(daemon, agent):
     r = daemon.call("DELETE", f"/api/agents/{agent.slug}?purge=1")
+    if r.status == 504:
+        for w in ("container", "keeper", "proxy", "supervisor", "mover"):
+            print(w, daemon.log(w)[-6000:])
     # On a busy machine it goes on behind the answer.
     assert r.status in (200, 504), r.body
     wait_for("end of it", lambda: daemon.get(
