@@ -25,7 +25,6 @@
 #include "log.h"
 #include "move.h"
 #include "movefile.h"
-#include "tell.h"
 #include "worker.h"
 
 #define ASK_MS		20000
@@ -49,7 +48,6 @@ struct import {
 	char		 wanted[4400];	/* models to be tried, one a line */
 	const char	*next;		/* of them */
 	char		 tried[257];
-	bool		 policy;	/* proxy knows the agent */
 	uint64_t	 image_size;
 	bool		 deploying;	/* a job has it now */
 	bool		 given_up;
@@ -102,26 +100,13 @@ drop_image(const char *id)
 }
 
 static void
-on_forgotten(struct msg *m, void *arg)
-{
-	(void)m;
-	(void)arg;
-}
-
-static void
 import_free(struct import *i)
 {
 	struct m_move_id	 m = { i->use.id };
-	struct m_agent_id	 a;
 
 	(void)peer_send(worker_peer(PROC_MOVER), MSG_MOVE_DROP, &m);
 	if (i->use.fingerprint[0] != '\0')
 		drop_image(i->use.id);
-	if (i->agent != NULL && i->policy) {
-		a.agent_id = i->agent->id;
-		(void)peer_request(worker_peer(PROC_PROXY), MSG_AGENT_DROP, &a,
-		    ASK_MS, on_forgotten, NULL);
-	}
 	TAILQ_REMOVE(&imports, i, entry);
 	free(i->agent);
 	free(i);
@@ -264,7 +249,7 @@ models_done(struct import *i)
 }
 
 static void
-on_policy(struct msg *m, void *arg)
+on_model(struct msg *m, void *arg)
 {
 	struct import	*i = arg;
 	struct agent	*a = i->agent;
@@ -275,7 +260,6 @@ on_policy(struct msg *m, void *arg)
 		return;
 	}
 	if (m->u.done.status < 300) {
-		i->policy = true;
 		if (a->fallbacks[0] != '\0')
 			(void)strlcat(a->fallbacks, "\n",
 			    sizeof(a->fallbacks));
@@ -284,12 +268,11 @@ on_policy(struct msg *m, void *arg)
 	try_model(i);
 }
 
-/* proxy is asked for each as for an agent with that model alone. */
 static void
 try_model(struct import *i)
 {
-	struct agent	 probe = *i->agent;
-	size_t		 n;
+	struct m_model_check	 m = { .model = i->tried };
+	size_t			 n;
 
 	while (*i->next == '\n')
 		i->next++;
@@ -300,9 +283,8 @@ try_model(struct import *i)
 	n = strcspn(i->next, "\n");
 	(void)snprintf(i->tried, sizeof(i->tried), "%.*s", (int)n, i->next);
 	i->next += n;
-	(void)strlcpy(probe.model, i->tried, sizeof(probe.model));
-	probe.fallbacks[0] = '\0';
-	if (tell_policy(&probe, ASK_MS, on_policy, i) == 0)
+	if (peer_request_hold(worker_peer(PROC_PROXY), MSG_MODEL_CHECK, &m,
+	    -1, ASK_MS, on_model, i) == 0)
 		(void)good(i, NULL, MSG_NONE);
 }
 
