@@ -45,7 +45,7 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 libkeeper_a_SOURCES += workers/keeper/ctevent.c workers/keeper/exec.c
 libkeeper_a_SOURCES += workers/keeper/move.h workers/keeper/move_doc.c \
 	workers/keeper/move_in.c \
-	workers/keeper/move_job.c workers/keeper/move_out.c \
+	workers/keeper/move_job.c workers/keeper/move_may.c workers/keeper/move_out.c \
 	workers/keeper/serverkey.c
 libkeeper_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SODIUM_CFLAGS)
 

@@ -30,10 +30,32 @@ int	serverkey_sign(const char *prefix, const void *, size_t,
 int	serverkey_verify(const char *prefix, const void *, size_t,
 	    const uint8_t key[SERVER_KEY_LEN],
 	    const uint8_t [SIGNATURE_LEN]);
+/* Is the key, in hex, in a list with one a line? */
+bool	serverkey_listed(const char *list, const char *key);
 int	h_server_key(struct peer *, struct msg *);
 
 /* ---- move_doc.c ---- */
 
+/* What mover says of a section that it has written. */
+struct move_section {
+	char		 name[17];
+	char		 sha256[65];
+	uint64_t	 size, rows;
+};
+
+/* Text that grows; p is to be freed. */
+struct move_text {
+	char		*p;
+	size_t		 len, size;
+};
+
+/* Adds a document and empties it: 0, or -1 if it is too long. */
+int	move_text_add(struct move_text *, struct jbuf *, bool line);
+/* The next messages behind *seq as lines: how many, or -1. */
+int	move_text_page(struct move_text *, const char *channel_id,
+	    int64_t *seq, bool *last);
+void	movedoc_manifest(struct jbuf *, const struct agent *,
+	    const struct move_section *, size_t);
 void	movedoc_record(struct jbuf *, const struct agent *);
 void	movedoc_policy(struct jbuf *, const struct agent *);
 void	movedoc_message(struct jbuf *, const struct message *);
@@ -51,6 +73,12 @@ int	h_agent_export(struct peer *, struct msg *);
 bool	export_cancel(struct client);
 void	export_front_down(void);
 bool	export_active(void);
+
+/* ---- move_may.c ---- */
+
+/* May this be asked for?  Else the client has his refusal. */
+bool	import_may(struct client, const struct pass *,
+	    const struct m_agent_import *);
 
 /* ---- move_in.c ---- */
 

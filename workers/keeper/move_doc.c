@@ -5,13 +5,21 @@
  *
  * Runs in: keeper.
  */
+#include <sys/utsname.h>
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent.h"
 #include "keeper.h"
 #include "limits.h"
+#include "log.h"
 #include "move.h"
+#include "movefile.h"
+#include "worker.h"
+
+#define PAGE_ROWS	64		/* messages at one time */
 
 void
 movedoc_record(struct jbuf *jb, const struct agent *a)
@@ -113,4 +121,94 @@ movedoc_agent(const struct pass *who, const struct m_move_record *r,
 	set_limits(a, r);
 	a->idle = r->idle;
 	return a;
+}
+
+void
+movedoc_manifest(struct jbuf *jb, const struct agent *a,
+    const struct move_section *list, size_t n)
+{
+	struct utsname	 host;
+	size_t		 i;
+
+	memset(&host, 0, sizeof(host));
+	(void)uname(&host);
+	jb_obj(jb);
+	jb_kstr(jb, "format", "agentd-export");
+	jb_kint(jb, "version", MF_VERSION);
+	jb_kstr(jb, "server", worker_conf()->node_id);
+	jb_kstr(jb, "arch", host.machine);
+	jb_kstr(jb, "agent_id", a->id);
+	jb_kstr(jb, "slug", a->slug);
+	jb_kstr(jb, "framework", a->framework);
+	jb_kstr(jb, "image", a->image);
+	jb_key(jb, "created_at");
+	jb_double(jb, sys_time());
+	jb_key(jb, "sections");
+	jb_arr(jb);
+	for (i = 0; i < n; i++) {
+		jb_obj(jb);
+		jb_kstr(jb, "name", list[i].name);
+		jb_kint(jb, "size", (int64_t)list[i].size);
+		jb_kint(jb, "rows", (int64_t)list[i].rows);
+		jb_kstr(jb, "sha256", list[i].sha256);
+		jb_end(jb);
+	}
+	jb_end(jb);
+	jb_end(jb);
+}
+
+/* ---- text of a section ---- */
+
+int
+move_text_add(struct move_text *t, struct jbuf *jb, bool line)
+{
+	const char	*p;
+	size_t		 len, size = t->size == 0 ? 65536 : t->size;
+	char		*buf;
+
+	if ((p = jbuf_text(jb, &len)) == NULL)
+		return -1;
+	while (size < t->len + len + 1)
+		size *= 2;
+	if ((buf = realloc(t->p, size)) == NULL)
+		fatal("export");
+	memcpy(buf + t->len, p, len);
+	t->p = buf;
+	t->size = size;
+	t->len += len;
+	if (line)
+		t->p[t->len++] = '\n';
+	jbuf_reset(jb);
+	return 0;
+}
+
+int
+move_text_page(struct move_text *t, const char *channel_id, int64_t *seq,
+    bool *last)
+{
+	struct db_stmt	*s;
+	struct message	 m;
+	struct jbuf	 jb;
+	int		 rc, n = 0;
+
+	s = db_query(keeper_db(), "SELECT " MESSAGE_COLS " FROM message "
+	    "WHERE channel_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3", "sqi",
+	    channel_id, *seq, PAGE_ROWS);
+	if (s == NULL)
+		return -1;
+	jbuf_init(&jb, JSON_MAX);
+	while ((rc = db_step(s)) == 1) {
+		message_from_row(s, &m);
+		movedoc_message(&jb, &m);
+		if (move_text_add(t, &jb, true) == -1) {
+			rc = -1;
+			break;
+		}
+		*seq = (int64_t)m.seq;
+		n++;
+	}
+	db_end(s);
+	jbuf_free(&jb);
+	*last = n < PAGE_ROWS;
+	return rc == -1 ? -1 : n;
 }

@@ -28,7 +28,6 @@
 #include "worker.h"
 
 #define ASK_MS		20000
-#define AGENTS_MAX	1000
 #define SWEEP_S		15
 #define SWEEPS		20		/* after that Incus has given up, too */
 
@@ -356,21 +355,6 @@ on_record(struct msg *m, void *arg)
 
 /* ---- the signature ---- */
 
-/* One a line, as in a list of hosts. */
-static bool
-is_listed(const char *list, const char *key)
-{
-	const char	*p = list == NULL ? "" : list;
-	size_t		 n;
-
-	for (; *p != '\0'; p += n + (p[n] == '\n')) {
-		n = strcspn(p, "\n");
-		if (n == strlen(key) && memcmp(p, key, n) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void
 on_signed(struct msg *m, void *arg)
 {
@@ -395,7 +379,7 @@ on_signed(struct msg *m, void *arg)
 	i->ours = serverkey_public() != NULL &&
 	    memcmp(serverkey_public(), s->key.ptr, SERVER_KEY_LEN) == 0;
 	if (!i->ours && strcmp(i->trust, i->signer) != 0 &&
-	    !is_listed(worker_conf()->trusted_exporters, i->signer)) {
+	    !serverkey_listed(worker_conf()->trusted_exporters, i->signer)) {
 		refuse(i, 403, "the file is signed with the key %s of another "
 		    "server, which is not trusted here: put it under "
 		    "trusted_exporters in agentd.yaml, or trust it this once "
@@ -410,57 +394,6 @@ on_signed(struct msg *m, void *arg)
 
 /* ---- the request ---- */
 
-static bool
-is_plain(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
-			return false;
-	return true;
-}
-
-static bool
-may_import(struct client c, const struct pass *who,
-    const struct m_agent_import *in)
-{
-	static const char *const networks[] = { "", "none", "egress",
-	    "allow" };
-	uint32_t	 total, running, connected;
-	uint8_t		 key[SERVER_KEY_LEN];
-	size_t		 i;
-
-	for (i = 0; i < 4 && strcmp(in->network, networks[i]) != 0; i++)
-		continue;
-	agent_counts(&total, &running, &connected);
-	if (!is_plain(in->name) || !is_plain(in->model))
-		reply_error(c, 422, "%s: has a control character",
-		    !is_plain(in->name) ? "name" : "model");
-	else if (i == 4)
-		reply_error(c, 422, "network: must be none, egress or allow");
-	else if (in->trust_key[0] != '\0' &&
-	    sys_unhex(key, sizeof(key), in->trust_key) == -1)
-		reply_error(c, 422, "trust_key: must be 64 lower-case hex "
-		    "digits");
-	else if (who->role != ROLE_ADMIN && (i > 1 ||
-	    in->trust_key[0] != '\0'))
-		reply_error(c, 403, "%s: only an admin may say that",
-		    i > 1 ? "network" : "trust_key");
-	else if (in->size > worker_conf()->import_limit)
-		reply_error(c, 413, "the file has %llu bytes: "
-		    "limits.import_size allows %llu",
-		    (unsigned long long)in->size,
-		    (unsigned long long)worker_conf()->import_limit);
-	else if (total >= AGENTS_MAX)
-		reply_error(c, 429, "there are %u agents: no more are made",
-		    total);
-	else if (tracebox_full())
-		reply_error(c, 503, "trace does not take records at this "
-		    "time: try again");
-	else
-		return true;
-	return false;
-}
-
 int
 h_agent_import(struct peer *p, struct msg *m)
 {
@@ -473,7 +406,7 @@ h_agent_import(struct peer *p, struct msg *m)
 
 	(void)p;
 	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1 ||
-	    !may_import(c, &who, in))
+	    !import_may(c, &who, in))
 		return 0;
 	if ((i = calloc(1, sizeof(*i))) == NULL)
 		fatal("import");

@@ -11,7 +11,6 @@
  * key.  The agent is locked meanwhile, but it goes on working.
  */
 #include <sys/queue.h>
-#include <sys/utsname.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,18 +26,10 @@
 
 #define ASK_MS		20000
 #define PIECE		61440		/* move_text.data in msg.def */
-#define PAGE_ROWS	64
-#define DOC_MAX		(8U * 1024 * 1024)
 #define SECTIONS_MAX	8
 
 enum stage { X_OPEN, X_RECORD, X_POLICY, X_CHAT, X_TRACE, X_ROOTFS, X_LIST,
     X_SIGN };
-
-struct section {
-	char		 name[17];
-	char		 sha256[65];
-	uint64_t	 size, rows;
-};
 
 struct export {
 	TAILQ_ENTRY(export) entry;
@@ -49,12 +40,12 @@ struct export {
 	struct pass	 who;
 	enum stage	 stage;
 	/* text that goes out in pieces */
-	char		*text;		/* owned */
-	size_t		 len, size, off;
+	struct move_text text;
+	size_t		 off;
 	bool		 last;		/* the section ends with it */
 	uint64_t	 rows;
 	int64_t		 seq;		/* the last message that is in it */
-	struct section	 list[SECTIONS_MAX];
+	struct move_section	 list[SECTIONS_MAX];
 	size_t		 nlist;
 	bool		 given_up;	/* ends with the answer that is due */
 };
@@ -74,7 +65,7 @@ export_free(struct export *e)
 	if (a != NULL)
 		agent_unlock(a);
 	TAILQ_REMOVE(&exports, e, entry);
-	free(e->text);
+	free(e->text.p);
 	free(e);
 }
 
@@ -140,64 +131,6 @@ static const char *const names[] = {
 	[X_TRACE] = "trace", [X_ROOTFS] = "rootfs",
 };
 
-/* One document behind what is there: 0, or -1 if it is too long. */
-static int
-add_text(struct export *e, struct jbuf *jb, bool line)
-{
-	const char	*p;
-	size_t		 len, size = e->size == 0 ? 65536 : e->size;
-	char		*buf;
-	int		 r = -1;
-
-	if ((p = jbuf_text(jb, &len)) != NULL) {
-		while (size < e->len + len + 1)
-			size *= 2;
-		if ((buf = realloc(e->text, size)) == NULL)
-			fatal("export");
-		memcpy(buf + e->len, p, len);
-		e->text = buf;
-		e->size = size;
-		e->len += len;
-		if (line)
-			e->text[e->len++] = '\n';
-		r = 0;
-	}
-	jbuf_reset(jb);
-	return r;
-}
-
-/* The next messages as lines: 0, or -1. */
-static int
-read_page(struct export *e, const char *channel_id)
-{
-	struct db_stmt	*s;
-	struct message	 m;
-	struct jbuf	 jb;
-	int		 rc, n = 0;
-
-	s = db_query(keeper_db(), "SELECT " MESSAGE_COLS " FROM message "
-	    "WHERE channel_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3", "sqi",
-	    channel_id, e->seq, PAGE_ROWS);
-	if (s == NULL)
-		return -1;
-	jbuf_init(&jb, DOC_MAX);
-	while ((rc = db_step(s)) == 1) {
-		message_from_row(s, &m);
-		movedoc_message(&jb, &m);
-		if (add_text(e, &jb, true) == -1) {
-			rc = -1;
-			break;
-		}
-		e->seq = (int64_t)m.seq;
-		e->rows++;
-		n++;
-	}
-	db_end(s);
-	jbuf_free(&jb);
-	e->last = n < PAGE_ROWS;
-	return rc;
-}
-
 static void
 on_text(struct msg *m, void *arg)
 {
@@ -214,10 +147,10 @@ send_piece(struct export *e)
 
 	m.id = e->id;
 	m.section = names[e->stage];
-	m.data.ptr = e->len > 0 ? e->text + e->off : "";
-	m.data.len = e->len - e->off > PIECE ? PIECE : e->len - e->off;
+	m.data.ptr = e->text.len > 0 ? e->text.p + e->off : "";
+	m.data.len = e->text.len - e->off > PIECE ? PIECE : e->text.len - e->off;
 	e->off += m.data.len;
-	m.last = e->last && e->off == e->len;
+	m.last = e->last && e->off == e->text.len;
 	m.rows = e->rows;
 	if (m.last)
 		e->stage++;
@@ -232,23 +165,27 @@ static int
 make_text(struct export *e, const struct agent *a)
 {
 	struct jbuf	 jb;
-	int		 r = 0;
+	int		 n, r;
 
-	e->len = e->off = 0;
+	e->text.len = e->off = 0;
 	e->last = true;
 	if (e->stage == X_CHAT) {
 		if (e->seq == 0)
 			e->rows = 0;
-		return a->channel_id[0] != '\0' ?
-		    read_page(e, a->channel_id) : 0;
+		if (a->channel_id[0] == '\0')
+			return 0;
+		n = move_text_page(&e->text, a->channel_id, &e->seq,
+		    &e->last);
+		e->rows += n > 0 ? (uint64_t)n : 0;
+		return n == -1 ? -1 : 0;
 	}
 	e->rows = 1;
-	jbuf_init(&jb, DOC_MAX);
+	jbuf_init(&jb, JSON_MAX);
 	if (e->stage == X_RECORD)
 		movedoc_record(&jb, a);
 	else
 		movedoc_policy(&jb, a);
-	r = add_text(e, &jb, false);
+	r = move_text_add(&e->text, &jb, false);
 	jbuf_free(&jb);
 	return r;
 }
@@ -261,7 +198,7 @@ next_piece(struct export *e)
 
 	if (a == NULL)
 		give_up(e, 410, "the agent is gone");
-	else if (e->off < e->len)
+	else if (e->off < e->text.len)
 		send_piece(e);
 	else if (e->stage > X_CHAT)
 		run(e);
@@ -374,39 +311,6 @@ on_signed(struct msg *m, void *arg)
 }
 
 static void
-write_manifest(struct jbuf *jb, const struct export *e, const struct agent *a)
-{
-	struct utsname	 host;
-	size_t		 i;
-
-	memset(&host, 0, sizeof(host));
-	(void)uname(&host);
-	jb_obj(jb);
-	jb_kstr(jb, "format", "agentd-export");
-	jb_kint(jb, "version", MF_VERSION);
-	jb_kstr(jb, "server", worker_conf()->node_id);
-	jb_kstr(jb, "arch", host.machine);
-	jb_kstr(jb, "agent_id", a->id);
-	jb_kstr(jb, "slug", a->slug);
-	jb_kstr(jb, "framework", a->framework);
-	jb_kstr(jb, "image", a->image);
-	jb_key(jb, "created_at");
-	jb_double(jb, sys_time());
-	jb_key(jb, "sections");
-	jb_arr(jb);
-	for (i = 0; i < e->nlist; i++) {
-		jb_obj(jb);
-		jb_kstr(jb, "name", e->list[i].name);
-		jb_kint(jb, "size", (int64_t)e->list[i].size);
-		jb_kint(jb, "rows", (int64_t)e->list[i].rows);
-		jb_kstr(jb, "sha256", e->list[i].sha256);
-		jb_end(jb);
-	}
-	jb_end(jb);
-	jb_end(jb);
-}
-
-static void
 sign(struct export *e)
 {
 	struct agent		*a = agent_by_id(e->agent_id);
@@ -416,9 +320,9 @@ sign(struct export *e)
 	struct jbuf		 jb;
 	size_t			 len;
 
-	jbuf_init(&jb, DOC_MAX);
+	jbuf_init(&jb, JSON_MAX);
 	if (a != NULL)
-		write_manifest(&jb, e, a);
+		movedoc_manifest(&jb, a, e->list, e->nlist);
 	if ((text = jbuf_text(&jb, &len)) == NULL ||
 	    len > MF_MANIFEST_MAX ||
 	    serverkey_sign(MF_SIGNED, text, len, sig) == -1) {
@@ -439,7 +343,7 @@ static void
 on_list(struct msg *m, void *arg)
 {
 	struct export	*e = arg;
-	struct section	*s;
+	struct move_section	*s;
 
 	if (m != NULL && m->type == MSG_MOVE_SECTION && m->more &&
 	    e->nlist < SECTIONS_MAX) {

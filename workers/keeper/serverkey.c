@@ -148,6 +148,20 @@ serverkey_verify(const char *prefix, const void *data, size_t len,
 	return r == 0 ? 0 : -1;
 }
 
+bool
+serverkey_listed(const char *list, const char *key)
+{
+	const char	*p = list == NULL ? "" : list;
+	size_t		 n;
+
+	for (; *p != '\0'; p += n + (p[n] == '\n')) {
+		n = strcspn(p, "\n");
+		if (n == strlen(key) && memcmp(p, key, n) == 0)
+			return true;
+	}
+	return false;
+}
+
 int
 h_server_key(struct peer *p, struct msg *m)
 {

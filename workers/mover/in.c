@@ -45,17 +45,9 @@ find(const char *id)
 }
 
 static void
-done(uint64_t req, uint32_t status, const char *error)
-{
-	if (req != 0 && peer_done(worker_peer(PROC_KEEPER), req, status,
-	    error == NULL ? NULL : "%s", error) == -1)
-		log_warn("answer to keeper");
-}
-
-static void
 in_free(struct in *in)
 {
-	done(in->pending, 410, "the import was given up");
+	tell_done(in->pending, 410, "the import was given up");
 	if (in->bev != NULL)
 		bufferevent_free(in->bev);
 	if (in->fd != -1)
@@ -103,7 +95,7 @@ in_refuse(struct in *in, uint32_t status, const char *fmt, ...)
 			text[i] = '?';
 	log_info("import refused: %s", text);
 	in->stage = IN_BAD;
-	done(in->pending, status, text);
+	tell_done(in->pending, status, text);
 	in->pending = 0;
 	/* What still comes of it is nobody's. */
 	if (in->bev != NULL)
@@ -248,13 +240,13 @@ h_in(struct peer *p, struct msg *m)
 	TAILQ_FOREACH(in, &ins, entry)
 		n++;
 	if (n >= AT_ONCE)
-		done(m->id, 429, "other agents are being imported: try again");
+		tell_done(m->id, 429, "other agents are being imported: try again");
 	else if (t->size > worker_conf()->import_limit)
-		done(m->id, 413, "the file is larger than limits.import_size "
+		tell_done(m->id, 413, "the file is larger than limits.import_size "
 		    "allows");
 	else if ((fd = spool_open(worker_conf()->state_dir, t->size,
 	    &why)) == -1)
-		done(m->id, 507, why);
+		tell_done(m->id, 507, why);
 	if (fd == -1)
 		return 0;
 	if ((in = calloc(1, sizeof(*in))) == NULL)
@@ -280,7 +272,7 @@ usable(const char *id, enum in_stage stage, uint64_t req)
 
 	if (in != NULL && in->stage == stage && in->pending == 0)
 		return in;
-	done(req, in == NULL ? 404 : 409, in == NULL ?
+	tell_done(req, in == NULL ? 404 : 409, in == NULL ?
 	    "there is no such import" : "the import is not ready for that");
 	return NULL;
 }
@@ -325,28 +317,25 @@ h_chat(struct peer *p, struct msg *m)
 		r = 1;
 	}
 	if (r == -1)
-		done(m->id, 502, "the messages cannot be read again");
+		tell_done(m->id, 502, "the messages cannot be read again");
 	else
-		done(m->id, 200, NULL);
+		tell_done(m->id, 200, NULL);
 	return 0;
 }
 
 static void
 hand_out(const char *id, uint64_t req, enum feed_what what)
 {
-	struct m_moved r = { .status = 200, .error = "", .rows = 0 };
 	struct in *in;
 	int fd;
 
 	if ((in = usable(id, IN_READY, req)) == NULL)
 		return;
 	if ((fd = feed_start(in, what)) == -1) {
-		done(req, 503, "no socket is left");
+		tell_done(req, 503, "no socket is left");
 		return;
 	}
-	if (peer_reply_id(worker_peer(PROC_KEEPER), req, MSG_MOVE_PIPE, false,
-	    &r, fd) == -1)
-		log_warn("pipe to keeper");
+	tell_pipe(req, 200, NULL, fd);
 }
 
 int

@@ -16,6 +16,24 @@
 #include "mover.h"
 #include "worker.h"
 
+void
+tell_done(uint64_t req, uint32_t status, const char *error)
+{
+	if (req != 0 && peer_done(worker_peer(PROC_KEEPER), req, status,
+	    error == NULL ? NULL : "%s", error) == -1)
+		log_warn("answer to keeper");
+}
+
+void
+tell_pipe(uint64_t req, uint32_t status, const char *error, int fd)
+{
+	struct m_moved r = { .status = status, .error = error, .rows = 0 };
+
+	if (peer_reply_id(worker_peer(PROC_KEEPER), req, MSG_MOVE_PIPE, false,
+	    &r, fd) == -1)
+		log_warn("pipe to keeper");
+}
+
 static int
 h_drop(struct peer *p, struct msg *m)
 {

@@ -23,6 +23,13 @@ struct bufferevent;
 #define AT_ONCE		4		/* exports, and as many imports */
 #define LINE_MAX_LEN	(8U * 1024 * 1024)	/* of a message or an event */
 
+/* ---- main.c ---- */
+
+/* Answers keeper's request (0: none is open). */
+void	 tell_done(uint64_t req, uint32_t status, const char *error);
+/* The same by MOVE_PIPE; the fd (or -1) is consumed. */
+void	 tell_pipe(uint64_t req, uint32_t status, const char *error, int fd);
+
 /* ---- spool.c ---- */
 
 /* Removes what an earlier mover has left: an import lives as long as we do. */

@@ -63,18 +63,10 @@ find(const char *id)
 }
 
 static void
-done(uint64_t req, uint32_t status, const char *error)
-{
-	if (peer_done(worker_peer(PROC_KEEPER), req, status,
-	    error == NULL ? NULL : "%s", error) == -1)
-		log_warn("answer to keeper");
-}
-
-static void
 out_free(struct out *o)
 {
 	if (o->pending != 0)
-		done(o->pending, 410, o->why != NULL ? o->why :
+		tell_done(o->pending, 410, o->why != NULL ? o->why :
 		    "the export was given up");
 	if (o->bev != NULL)
 		bufferevent_free(o->bev);
@@ -196,7 +188,7 @@ broken(struct out *o, const char *why)
 		bufferevent_free(o->pipe);
 	o->pipe = NULL;
 	if (o->pending != 0)
-		done(o->pending, 502, o->why);
+		tell_done(o->pending, 502, o->why);
 	o->pending = 0;
 }
 
@@ -207,7 +199,7 @@ answer(struct out *o)
 
 	o->pending = 0;
 	if (req != 0)
-		done(req, 200, NULL);
+		tell_done(req, 200, NULL);
 }
 
 /* The section of a pipe is complete if its writer says so and it is. */
@@ -342,7 +334,7 @@ h_out(struct peer *p, struct msg *m)
 	if (!sys_is_id(m->u.move_id.id) || find(m->u.move_id.id) != NULL)
 		return -1;
 	if (n >= AT_ONCE) {
-		done(m->id, 429, "other agents are being exported: try again");
+		tell_done(m->id, 429, "other agents are being exported: try again");
 		return 0;
 	}
 	if ((o = calloc(1, sizeof(*o))) == NULL ||
@@ -360,7 +352,7 @@ h_out(struct peer *p, struct msg *m)
 	(void)bufferevent_enable(o->bev, EV_READ | EV_WRITE);
 	mf_put_head(head);
 	(void)raw(o, head, sizeof(head));
-	done(m->id, 200, NULL);
+	tell_done(m->id, 200, NULL);
 	return 0;
 }
 
@@ -371,9 +363,9 @@ usable(const char *id, uint64_t req)
 	struct out *o = find(id);
 
 	if (o == NULL)
-		done(req, 404, "there is no such export");
+		tell_done(req, 404, "there is no such export");
 	else if (o->why != NULL)
-		done(req, 502, o->why);
+		tell_done(req, 502, o->why);
 	else
 		return o;
 	return NULL;
@@ -397,22 +389,12 @@ h_text(struct peer *p, struct msg *m)
 	    (t->last && end(o, t->rows) == -1))
 		broken(o, "it cannot be written");
 	if (o->why != NULL) {
-		done(m->id, 502, o->why);
+		tell_done(m->id, 502, o->why);
 		return 0;
 	}
 	o->pending = m->id;
 	look(o);
 	return 0;
-}
-
-static void
-send_pipe(uint64_t req, uint32_t status, const char *error, int fd)
-{
-	struct m_moved r = { .status = status, .error = error, .rows = 0 };
-
-	if (peer_reply_id(worker_peer(PROC_KEEPER), req, MSG_MOVE_PIPE, false,
-	    &r, fd) == -1)
-		log_warn("pipe to keeper");
 }
 
 int
@@ -424,7 +406,7 @@ h_open(struct peer *p, struct msg *m)
 
 	(void)p;
 	if (o == NULL || o->why != NULL) {
-		send_pipe(m->id, 410, o == NULL ? "there is no such export" :
+		tell_pipe(m->id, 410, o == NULL ? "there is no such export" :
 		    o->why, -1);
 		return 0;
 	}
@@ -432,7 +414,7 @@ h_open(struct peer *p, struct msg *m)
 	    begin(o, (enum mf_section)s) == -1)
 		return -1;
 	if (pipe_make(&ours, &theirs) == -1) {
-		send_pipe(m->id, 503, "no socket is left", -1);
+		tell_pipe(m->id, 503, "no socket is left", -1);
 		return 0;
 	}
 	if ((o->pipe = bufferevent_socket_new(worker_base(), ours,
@@ -444,7 +426,7 @@ h_open(struct peer *p, struct msg *m)
 	bufferevent_setcb(o->pipe, on_data, NULL, on_pipe_end, o);
 	bufferevent_setwatermark(o->pipe, EV_READ, 0, 262144);
 	(void)bufferevent_enable(o->pipe, EV_READ);
-	send_pipe(m->id, 200, NULL, theirs);
+	tell_pipe(m->id, 200, NULL, theirs);
 	return 0;
 }
 
@@ -485,7 +467,7 @@ h_list(struct peer *p, struct msg *m)
 		if (peer_reply(p, m, MSG_MOVE_SECTION, true, &r) == -1)
 			log_warn("answer to keeper");
 	}
-	done(m->id, 200, NULL);
+	tell_done(m->id, 200, NULL);
 	return 0;
 }
 
@@ -507,7 +489,7 @@ h_sign(struct peer *p, struct msg *m)
 	    put(o, t->signature.ptr, t->signature.len) == -1 ||
 	    end(o, 0) == -1) {
 		broken(o, "it cannot be written");
-		done(m->id, 502, o->why);
+		tell_done(m->id, 502, o->why);
 		return 0;
 	}
 	o->pending = m->id;

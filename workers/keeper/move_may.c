@@ -1,0 +1,66 @@
+/*
+ * Who may import what.
+ *
+ * SPDX-License-Identifier: ISC
+ *
+ * Runs in: keeper.  Talks to: front.
+ */
+#include <string.h>
+
+#include "agent.h"
+#include "keeper.h"
+#include "move.h"
+#include "worker.h"
+
+#define AGENTS_MAX	1000
+
+static bool
+is_plain(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			return false;
+	return true;
+}
+
+bool
+import_may(struct client c, const struct pass *who,
+    const struct m_agent_import *in)
+{
+	static const char *const networks[] = { "", "none", "egress",
+	    "allow" };
+	uint32_t	 total, running, connected;
+	uint8_t		 key[SERVER_KEY_LEN];
+	size_t		 i;
+
+	for (i = 0; i < 4 && strcmp(in->network, networks[i]) != 0; i++)
+		continue;
+	agent_counts(&total, &running, &connected);
+	if (!is_plain(in->name) || !is_plain(in->model))
+		reply_error(c, 422, "%s: has a control character",
+		    !is_plain(in->name) ? "name" : "model");
+	else if (i == 4)
+		reply_error(c, 422, "network: must be none, egress or allow");
+	else if (in->trust_key[0] != '\0' &&
+	    sys_unhex(key, sizeof(key), in->trust_key) == -1)
+		reply_error(c, 422, "trust_key: must be 64 lower-case hex "
+		    "digits");
+	else if (who->role != ROLE_ADMIN && (i > 1 ||
+	    in->trust_key[0] != '\0'))
+		reply_error(c, 403, "%s: only an admin may say that",
+		    i > 1 ? "network" : "trust_key");
+	else if (in->size > worker_conf()->import_limit)
+		reply_error(c, 413, "the file has %llu bytes: "
+		    "limits.import_size allows %llu",
+		    (unsigned long long)in->size,
+		    (unsigned long long)worker_conf()->import_limit);
+	else if (total >= AGENTS_MAX)
+		reply_error(c, 429, "there are %u agents: no more are made",
+		    total);
+	else if (tracebox_full())
+		reply_error(c, 503, "trace does not take records at this "
+		    "time: try again");
+	else
+		return true;
+	return false;
+}
