@@ -5,6 +5,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -137,9 +138,8 @@ class Incus:
         r = self.call("GET", "/1.0/projects")
         for path in r["metadata"]:
             name = path.rsplit("/", 1)[1]
-            pid = name.rsplit("-", 1)[1] if name.startswith("agentd-test-") \
-                else ""
-            if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            pid = re.match(r"agentd-test-[a-z]*(\d+)", name)
+            if pid and not os.path.exists(f"/proc/{pid.group(1)}"):
                 self.purge_project(name)
 
     def purge_project(self, project):

@@ -102,7 +102,7 @@ def test_all_files_are_checked(build, tmp_path):
         ""]
 
 
-@pytest.mark.parametrize("kind", ("acp", "bridge", "exec"))
+@pytest.mark.parametrize("kind", ("bridge",))
 def test_runtime_kind_that_this_build_lacks(build, tmp_path, kind):
     r = check(build, catalog(tmp_path, x=manifest(runtime=kind)))
     assert r.returncode == 1

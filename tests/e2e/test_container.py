@@ -17,7 +17,8 @@ import pytest
 
 from driver import Worker
 
-PROJECT = "agentd-test-ct"
+# The same in each of the runs side by side: it is in names of tests.
+PROJECT = f"agentd-test-ct{os.getppid()}"
 NODE = "0123456789abcdef0123456789abcdef"
 AGENT = "ab" * 16
 
@@ -153,6 +154,7 @@ def test_life_of_an_instance(stocked, project, top):
     config = {k: v for k, v in meta["config"].items()
               if not k.startswith(("volatile.", "image."))}
     assert len(config.pop("user.agentd.request")) == 32
+    assert int(config.pop("user.agentd.base")) >= 0
     assert config == {
         "boot.autostart": "false", "limits.cpu": "1",
         "limits.memory": str(64 << 20), "limits.processes": "50",
@@ -644,6 +646,8 @@ def test_only_what_the_verbs_need(false_incus, top):
         ("GET", "/1.0"), ("GET", "/1.0/projects/" + PROJECT),
         ("GET", "/1.0/storage-pools?recursion=1"),
         ("GET", f"/1.0/images/aliases/polite?project={PROJECT}"),
+        ("GET", f"/1.0/images/{'a' * 64}?project={PROJECT}"),
+        ("GET", f"/1.0/operations?recursion=1&project={PROJECT}"),
         ("POST", f"/1.0/instances?project={PROJECT}"),
         ("GET", f"/1.0/instances/agentd-{AGENT[:12]}?project={PROJECT}"),
     ]

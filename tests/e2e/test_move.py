@@ -12,8 +12,10 @@ import time
 import pytest
 
 import movefile
-from lab import PROJECT, Agent, Agentd, wait_for
+from lab import Agent, Agentd, wait_for
 
+# Of its own: both are purged.
+PROJECT = f"agentd-test-mv{os.getpid()}"
 AWAY = f"{PROJECT}-away"
 # What the agent itself changes while it runs is in none of these.
 TREES = "/root /srv /usr/local /opt /etc"
