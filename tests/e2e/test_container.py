@@ -17,8 +17,7 @@ import pytest
 
 from driver import Worker
 
-# The same in each of the runs side by side: it is in names of tests.
-PROJECT = f"agentd-test-ct{os.getppid()}"
+PROJECT = f"agentd-test-ct{os.getpid()}"
 NODE = "0123456789abcdef0123456789abcdef"
 AGENT = "ab" * 16
 
@@ -610,7 +609,7 @@ def test_hostile_answers(false_incus, name, answer, status):
     ("/1.0/storage-pools?recursion=1", [
         {"name": "a", "driver": "dir"}, {"name": "b", "driver": "dir"}],
      "name one"),
-])
+], ids=["untrusted", "old", "project", "no-pool", "two-pools"])
 def test_unfit_incus(false_incus, url, meta, text):
     _, w = false_incus(lambda m, u, b: sync(meta) if u == url else "ok")
     r = w.call("keeper", "CT_LIST", {})

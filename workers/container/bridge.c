@@ -260,7 +260,7 @@ choose_net(struct look *l)
 
 	do {
 		randombytes_buf(h, sizeof(h));
-		snprintf(br.net, sizeof(br.net), "10.%u.%u.", 64 + h[0] % 128,
+		snprintf(br.net, sizeof(br.net), "10.%d.%d.", 64 + h[0] % 128,
 		    h[1]);
 		snprintf(want, sizeof(want), ",%s", br.net);
 	} while (strstr(l->block, want) != NULL);
