@@ -233,6 +233,9 @@ tick(void)
 	uint64_t	 ms, next = TICK_MAX_MS;
 
 	for (a = agent_first(); a != NULL; a = agent_next(a)) {
+		/* One that cannot sleep now may do so soon. */
+		if (!a->asleep && a->idle != 0 && a->idle * 1000ULL < next)
+			next = a->idle * 1000ULL;
 		if (a->state != AGENT_RUNNING || a->job != NULL ||
 		    a->doing != NULL)
 			continue;
