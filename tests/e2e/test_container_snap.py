@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: ISC
 import os
 import subprocess
+import time
 
 import pytest
 
 # Fixtures of the other tests of this worker.
 from test_container import (  # noqa: F401
-    AGENT, NODE, PROJECT, act, instance, project, request, stocked, tars,
-    top, worker)
+    AGENT, NODE, PROJECT, act, instance, project, put_image,
+    request, stocked, tars, top, worker)
 
 OTHER = "cd" * 16
 NAME = "agentd-" + AGENT[:12]
@@ -214,3 +215,32 @@ def test_copy_refusals(one, project, top):  # noqa: F811
         assert got["status"] in want, (more, got)
         assert instance(project, OTHER)["error_code"] == 404
     assert not os.path.exists("/var/tmp/none")
+
+
+def test_dropped_while_incus_packs(worker, project, top, images):  # noqa
+    """A worker that died in an export leaves Incus making an image.  If the
+    snapshot goes then, a mount stays (seen), and the instance for ever."""
+    at = f"/1.0/instances/{NAME}/snapshots?project={PROJECT}"
+    left = f"{NODE}.{'ef' * 16}"
+    # Many files: it takes a while to be packed.
+    assert put_image(worker, "pi", images.path("pi"))["status"] == 200
+    r = worker.call("keeper", "CT_CREATE", {
+        **request(top), "image": "pi", "memory": 256 << 20, "disk": 4 << 30})
+    assert r["status"] == 200, r
+    for i in range(6):
+        project.call("POST", at, {"name": "agentd-tmp-efefefefefef"})
+        project.call("POST", f"/1.0/images?project={PROJECT}", {
+            "compression_algorithm": "none",
+            "properties": {"agentd.temp": left},
+            "source": {"type": "snapshot",
+                       "name": f"{NAME}/agentd-tmp-efefefefefef"}},
+            wait=False)
+        time.sleep(i * 0.008)
+        r = worker.call("keeper", "CT_TEMP_DROP", {"id": "", "size": 0})
+        assert r["status"] == 200, (i, r)
+        assert names(worker) == []
+    r = act(worker, "destroy")
+    assert r["status"] == 200, r
+    images = project.call(
+        "GET", f"/1.0/images?recursion=1&project={PROJECT}")["metadata"]
+    assert all(i["aliases"] for i in images), images

@@ -1,5 +1,5 @@
 /*
- * Operations of Incus that are at work on an instance.
+ * Operations of Incus that are at work on something.
  *
  * SPDX-License-Identifier: ISC
  *
@@ -7,6 +7,10 @@
  *
  * A worker that died leaves its operation behind.  What is looked at before
  * that has ended may not be true a moment later.
+ *
+ * Operations are known by their descriptions, and most by what they name.
+ * One that packs an image from a snapshot names nothing (Incus 6.0.4, seen),
+ * and is called "Downloading image" as those are that take one in.
  */
 #include <sys/types.h>
 
@@ -22,6 +26,7 @@
 #define TRIES	5
 
 struct busy {
+	enum busy_with	 with;
 	char		 instance[64];
 	unsigned int	 tries;
 	incus_fn	 fn;
@@ -30,18 +35,13 @@ struct busy {
 
 static void	ask(struct busy *);
 
-/* Is this operation at work on our instance?  Then *id is its id. */
 static bool
-concerns(struct json_object *op, const char *instance, const char **id)
+names(struct json_object *op, const char *instance)
 {
-	const char *url, *name, *what = meta_str(op, "description");
 	struct json_object *list;
+	const char *url, *name;
 	size_t i, n, len = strlen(instance);
 
-	*id = meta_str(op, "id");
-	if (len == 0)
-		return *id != NULL && what != NULL &&
-		    strcmp(what, "Creating instance") == 0;
 	list = meta_arr(meta_obj(op, "resources"), "instances");
 	n = list == NULL ? 0 : json_object_array_length(list);
 	for (i = 0; i < n; i++) {
@@ -53,23 +53,38 @@ concerns(struct json_object *op, const char *instance, const char **id)
 		name = url + 15;
 		if (strncmp(name, instance, len) == 0 &&
 		    (name[len] == '\0' || name[len] == '?'))
-			return *id != NULL;
+			return true;
 	}
 	return false;
 }
 
-const char *
-busy_find(struct json_object *meta, const char *instance)
+static bool
+is_called(struct json_object *op, const char *what)
 {
-	struct json_object *list = meta_arr(meta, "running");
+	const char *d = meta_str(op, "description");
+
+	return d != NULL && strcmp(d, what) == 0;
+}
+
+const char *
+busy_find(struct json_object *meta, enum busy_with with, const char *instance)
+{
+	struct json_object *op, *list = meta_arr(meta, "running");
 	const char *id;
 	size_t i, n = list == NULL ? 0 : json_object_array_length(list);
+	bool found;
 
-	for (i = 0; i < n; i++)
-		if (concerns(json_object_array_get_idx(list, i), instance,
-		    &id) && strlen(id) == 36 &&
+	for (i = 0; i < n; i++) {
+		op = json_object_array_get_idx(list, i);
+		found = with == BUSY_CREATION ?
+		    is_called(op, "Creating instance") :
+		    with == BUSY_IMAGE ? is_called(op, "Downloading image") :
+		    names(op, instance);
+		id = meta_str(op, "id");
+		if (found && id != NULL && strlen(id) == 36 &&
 		    strspn(id, "0123456789abcdef-") == 36)
 			return id;
+	}
 	return NULL;
 }
 
@@ -94,7 +109,7 @@ on_operations(const struct incus_reply *r, void *arg)
 	struct incus_reply late;
 	const char *id;
 
-	id = r->status == 200 ? busy_find(r->meta, b->instance) : NULL;
+	id = r->status == 200 ? busy_find(r->meta, b->with, b->instance) : NULL;
 	if (id != NULL && b->tries < TRIES) {
 		snprintf(path, sizeof(path), "/1.0/operations/%s/wait?"
 		    "timeout=%d", id, CT_TIMEOUT);
@@ -104,8 +119,9 @@ on_operations(const struct incus_reply *r, void *arg)
 	}
 	if (id != NULL) {
 		memset(&late, 0, sizeof(late));
-		reply_fail(&late, 504, "Incus is still at work on the "
-		    "instance %s", b->instance[0] != '\0' ? b->instance :
+		reply_fail(&late, 504, "Incus is still at work on %s %s",
+		    b->with == BUSY_IMAGE ? "an image" : "the instance",
+		    b->with == BUSY_INSTANCE ? b->instance :
 		    "of a worker before");
 		b->fn(&late, b->arg);
 	} else {
@@ -127,12 +143,13 @@ ask(struct busy *b)
 }
 
 void
-busy_wait(const char *instance, incus_fn fn, void *arg)
+busy_wait(enum busy_with with, const char *instance, incus_fn fn, void *arg)
 {
 	struct busy *b;
 
 	if ((b = calloc(1, sizeof(*b))) == NULL)
 		fatal("operation");
+	b->with = with;
 	strlcpy(b->instance, instance, sizeof(b->instance));
 	b->fn = fn;
 	b->arg = arg;

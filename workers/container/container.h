@@ -146,18 +146,25 @@ void	gate_posted(const char *instance);
 /* Nothing if it has left already. */
 void	gate_leave(struct gate *);
 
-/* ---- busy.c: what else is at work on an instance ---- */
+/* ---- busy.c: what else Incus is at work on ---- */
+
+enum busy_with {
+	BUSY_INSTANCE,		/* the one that is named */
+	BUSY_CREATION,		/* an instance comes to be, whichever */
+	BUSY_IMAGE		/* an image comes to be, of whatever */
+};
 
 /*
- * The id of an operation that is at work on it, in the metadata of a list of
- * operations; or NULL.
+ * The id of such an operation in the metadata of a list of operations; or
+ * NULL.
  */
-const char *busy_find(struct json_object *, const char *instance);
+const char *busy_find(struct json_object *, enum busy_with,
+	    const char *instance);
 /*
- * Calls with status 200 when none is at work, else with why that is unknown.
- * instance "": none that makes any instance.
+ * Calls with status 200 when there is none, else with why that is unknown,
+ * or 504 when there still is one after some minutes.
  */
-void	busy_wait(const char *instance, incus_fn, void *);
+void	busy_wait(enum busy_with, const char *instance, incus_fn, void *);
 
 /* ---- instance.c: what an answer says of an instance ---- */
 

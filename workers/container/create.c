@@ -177,7 +177,7 @@ create_enter(struct create *c)
 {
 	/* What a killed worker had asked for may still be in the making. */
 	if (c->resume)
-		busy_wait(c->op.instance, on_quiet, c);
+		busy_wait(BUSY_INSTANCE, c->op.instance, on_quiet, c);
 	else
 		gate_enter(&c->turn, c->post, c);
 }

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <json-c/json.h>
+
 #include "container.h"
 #include "log.h"
 
@@ -73,7 +75,7 @@ on_operations(const struct incus_reply *r, void *arg)
 		over(d, r->status);
 		return;
 	}
-	id = busy_find(r->meta, d->instance);
+	id = busy_find(r->meta, BUSY_INSTANCE, d->instance);
 	if (id != NULL && d->tries < TRIES) {
 		snprintf(path, sizeof(path), "/1.0/operations/%s/wait?"
 		    "timeout=%d", id, CT_TIMEOUT);
@@ -131,6 +133,61 @@ delete(struct destroy *d)
 }
 
 static void
+on_unpacked(const struct incus_reply *r, void *arg)
+{
+	struct destroy *d = arg;
+
+	if (r->status == 200) {
+		delete(d);
+	} else {
+		d->why = *r;
+		over(d, r->status);
+	}
+}
+
+static bool
+has_temp(struct json_object *urls)
+{
+	const char *name;
+	size_t i, n = json_object_is_type(urls, json_type_array) ?
+	    json_object_array_length(urls) : 0;
+
+	for (i = 0; i < n; i++) {
+		name = json_object_get_string(json_object_array_get_idx(urls,
+		    i));
+		if (name != NULL && (name = strrchr(name, '/')) != NULL &&
+		    temp_snapshot(name + 1))
+			return true;
+	}
+	return false;
+}
+
+static void
+on_snapshots(const struct incus_reply *r, void *arg)
+{
+	struct destroy *d = arg;
+
+	if (r->down)
+		on_unpacked(r, d);
+	else if (r->status == 200 && has_temp(r->meta))
+		busy_wait(BUSY_IMAGE, "", on_unpacked, d);
+	else
+		delete(d);
+}
+
+/* See temp.c: no snapshot may go while an image is made of it. */
+static void
+look_inside(struct destroy *d)
+{
+	char path[CT_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/1.0/instances/%s/snapshots?project=%s",
+	    d->instance, env_project());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
+	    on_snapshots, d);
+}
+
+static void
 on_stopped(const struct incus_reply *r, void *arg)
 {
 	struct destroy *d = arg;
@@ -143,7 +200,7 @@ on_stopped(const struct incus_reply *r, void *arg)
 		instance_state(d->instance, "stop", 0, true, on_stopped, d);
 	} else {
 		/* If it still runs, the deletion says so. */
-		delete(d);
+		look_inside(d);
 	}
 }
 
@@ -172,7 +229,7 @@ on_found(const struct incus_reply *r, void *arg)
 		return;
 	}
 	if (strcmp(i.status, "Stopped") == 0)
-		delete(d);
+		look_inside(d);
 	else
 		instance_state(d->instance, "stop", d->timeout,
 		    d->timeout == 0, on_stopped, d);

@@ -55,7 +55,7 @@ go_in(struct gate *g)
 	if (gates.alone)
 		g->fn(g->arg);
 	else
-		busy_wait("", on_alone, g);
+		busy_wait(BUSY_CREATION, "", on_alone, g);
 }
 
 /* ---- has the one inside its range? ---- */

@@ -268,7 +268,7 @@ run(struct op *op)
 	if (s->verb == V_LIST)
 		instance_get(op->instance, on_found, s);
 	else
-		busy_wait(op->instance, on_quiet, s);
+		busy_wait(BUSY_INSTANCE, op->instance, on_quiet, s);
 }
 
 void

@@ -105,7 +105,7 @@ on_quiet(const struct incus_reply *r, void *arg)
 static void
 run(struct op *op)
 {
-	busy_wait(op->instance, on_quiet, op);
+	busy_wait(BUSY_INSTANCE, op->instance, on_quiet, op);
 }
 
 void

@@ -210,14 +210,40 @@ on_images(const struct incus_reply *r, void *arg)
 }
 
 static void
-run_drop(struct op *op)
+list_images(struct temp *t)
 {
 	char path[CT_PATH_LEN];
 
 	snprintf(path, sizeof(path), "/1.0/images?recursion=1&project=%s",
 	    env_project());
 	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX, on_images,
-	    (struct temp *)op);
+	    t);
+}
+
+static void
+on_quiet(const struct incus_reply *r, void *arg)
+{
+	struct temp *t = arg;
+
+	if (r->status != 200)
+		op_fail(&t->op, r, NULL);
+	else
+		list_images(t);
+}
+
+/*
+ * A worker before us may have left Incus packing an image.  Of a snapshot that
+ * goes meanwhile a mount stays behind, and its instance can never be removed.
+ */
+static void
+run_drop(struct op *op)
+{
+	struct temp *t = (struct temp *)op;
+
+	if (t->id[0] != '\0')
+		list_images(t);
+	else
+		busy_wait(BUSY_IMAGE, "", on_quiet, t);
 }
 
 /* ---- an image comes in ---- */
