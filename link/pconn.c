@@ -388,11 +388,11 @@ pconns_new(struct event_base *base, const struct conf *conf, struct gw *gw)
 void
 pconns_free(struct pconns *all)
 {
-	struct pconn *c;
+	struct pconn *c, *next;
 
 	if (all == NULL)
 		return;
-	while ((c = TAILQ_FIRST(&all->list)) != NULL)
+	TAILQ_FOREACH_SAFE(c, &all->list, entry, next)
 		pconn_free(c);
 	evconnlistener_free(all->lev);
 	free(all);

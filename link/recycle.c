@@ -368,8 +368,9 @@ want_one(struct item *it, void *arg)
 	char		 file[PATH_MAX];
 	struct stat	 st;
 
-	if (w->id != NULL ? strcmp(it->id, w->id) != 0 :
-	    strcmp(it->path, w->path) != 0)
+	if (w->id != NULL && strcmp(it->id, w->id) != 0)
+		return 0;
+	if (w->path != NULL && strcmp(it->path, w->path) != 0)
 		return 0;
 	file_of(it->id, file);
 	if (lstat(file, &st) == -1 ||

@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from lab import PROJECT, Agent, Agentd, wait_for
+from lab import Agent, Agentd, wait_for
+
+PROJECT = f"agentd-test-pl{os.getpid()}"
 
 POOL = "warm_pool: {pi: 1}\n"
 
@@ -44,7 +46,7 @@ def set_pool(d, text):
 
 
 def names(incus):
-    return {i["name"]: i["status"] for i in incus.instances()}
+    return {i["name"]: i["status"] for i in incus.instances(PROJECT)}
 
 
 def agree(d, incus):
@@ -66,7 +68,7 @@ def kill(d, worker):
 def test_adopt_and_refill(warm, incus):
     """W72: a deploy takes what was made ahead; nothing is created for it."""
     m = ready(warm)
-    inst = {i["name"]: i for i in incus.instances()}[m["container"]]
+    inst = {i["name"]: i for i in incus.instances(PROJECT)}[m["container"]]
     assert inst["status"] == "Frozen"
     assert inst["config"]["user.agentd.agent_id"] == m["id"]
     a = warm.deploy("pi", name="From Pool")
@@ -74,7 +76,7 @@ def test_adopt_and_refill(warm, incus):
     assert s["source"] == "pool"
     r = a.record
     assert (r["id"], r["container"]) == (m["id"], m["container"])
-    inst = {i["name"]: i for i in incus.instances()}[m["container"]]
+    inst = {i["name"]: i for i in incus.instances(PROJECT)}[m["container"]]
     assert inst["status"] == "Running"
     assert inst["config"]["user.agentd.slug"] == a.slug
     assert a.answer(a.say("are you there?"))["state"] == "complete"
@@ -112,7 +114,7 @@ def test_limits_live_or_cold(warm, incus):
     assert r.status == 202, r.body
     wait_for("big", lambda: warm.get("/api/agents/big").json["status"] ==
              "running", 60)
-    inst = {i["name"]: i for i in incus.instances()}[m["container"]]
+    inst = {i["name"]: i for i in incus.instances(PROJECT)}[m["container"]]
     assert inst["config"]["limits.memory"] == str(1 << 30)
     assert inst["config"]["limits.cpu"] == "2"
     m = ready(warm)

@@ -218,7 +218,7 @@ def test_stop_waits_and_has_a_deadline(daemon, slow):
         r = post(daemon, a.slug, "stop", query="?timeout=1")
         report = r.json["prepare_report"]["agents"][a.slug]
         assert report["status"] == "timed out", report
-        assert 1 <= report["duration_s"] < 2, report
+        assert 0.9 < report["duration_s"] < 2, report
         assert time.monotonic() - began < 40
         assert not a.answers(turn)
         # The turn that was cut is not lost.

@@ -30,12 +30,12 @@
 
 struct put {
 	struct op	 op;
-	char		 alias[129];
-	uint64_t	 size;
-	int		 fd;
-	uint64_t	 seen;
-	crypto_hash_sha256_state sha;
 	crypto_generichash_state blake;	/* what minisign signs */
+	crypto_hash_sha256_state sha;
+	uint64_t	 size;
+	uint64_t	 seen;
+	int		 fd;
+	char		 alias[129];
 	char		 trust[65];
 	uint8_t		 key[crypto_sign_PUBLICKEYBYTES];
 	uint8_t		 sig[crypto_sign_BYTES];

@@ -11,6 +11,7 @@
  */
 #include <sys/types.h>
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +61,7 @@ static void
 patch(struct net *n, unsigned int last)
 {
 	char path[CT_PATH_LEN], address[24], mac[24];
-	unsigned int a = 0, b = 0, c = 0;
+	uint8_t ip[4] = { 0 };
 	struct jbuf j;
 
 	jbuf_init(&j, 4096);
@@ -72,11 +73,11 @@ patch(struct net *n, unsigned int last)
 	if (!n->card) {
 		jb_kstr(&j, "type", "none");
 	} else {
-		(void)sscanf(bridge_net(), "%3u.%3u.%3u.", &a, &b, &c);
 		snprintf(address, sizeof(address), "%s%u", bridge_net(),
 		    last);
+		(void)inet_pton(AF_INET, address, ip);
 		snprintf(mac, sizeof(mac), "02:ad:%02x:%02x:%02x:%02x",
-		    a & 255, b & 255, c & 255, last);
+		    ip[0], ip[1], ip[2], ip[3]);
 		jb_kstr(&j, "type", "nic");
 		jb_kstr(&j, "network", bridge_name());
 		jb_kstr(&j, "name", CARD);

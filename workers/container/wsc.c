@@ -164,7 +164,6 @@ one(struct wsc *w, const struct ws_event *ev)
 	case WS_PONG:
 		break;
 	case WS_CLOSE:
-		over(w, NULL);
 		return false;
 	}
 	return true;
@@ -177,6 +176,7 @@ frames(struct wsc *w)
 	struct ws_event ev;
 	uint8_t *p;
 	size_t len;
+	const char *why = NULL;
 	ssize_t n;
 	bool more = true;
 
@@ -190,7 +190,8 @@ frames(struct wsc *w)
 		if (n == -1) {
 			(void)snprintf(w->why, sizeof(w->why),
 			    "Incus broke the WebSocket: %s", w->ws.why);
-			over(w, w->why);
+			why = w->why;
+			more = false;
 			break;
 		}
 		more = one(w, &ev);
@@ -199,6 +200,8 @@ frames(struct wsc *w)
 	w->busy = false;
 	if (w->dead)
 		wsc_free(w);
+	else if (!more)
+		over(w, why);
 }
 
 /* The answer to the upgrade: -1 after over(). */

@@ -283,11 +283,11 @@ job_unfollow(struct client c)
 void
 job_unfollow_all(void)
 {
-	struct follower	*f;
+	struct follower	*f, *next;
 	struct job	*j;
 
 	for (j = job_next(NULL); j != NULL; j = job_next(j))
-		while ((f = TAILQ_FIRST(&j->followers)) != NULL)
+		TAILQ_FOREACH_SAFE(f, &j->followers, entry, next)
 			follower_free(j, f);
 }
 

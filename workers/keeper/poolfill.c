@@ -480,32 +480,51 @@ look(void)
 
 /* ---- the configuration ---- */
 
+/* One line, "framework number", of what the supervisor has checked. */
+static const char *
+read_want(const char *p, struct want *w)
+{
+	const char	*space, *end, *bad;
+	char		 number[16], line[96];
+
+	end = p + strcspn(p, "\n");
+	if ((size_t)(end - p) >= sizeof(line))
+		return NULL;
+	memcpy(line, p, (size_t)(end - p));
+	line[end - p] = '\0';
+	if ((space = strchr(line, ' ')) == NULL ||
+	    strlcpy(number, space + 1, sizeof(number)) >= sizeof(number))
+		return NULL;
+	memset(w, 0, sizeof(*w));
+	w->n = (unsigned)strtonum(number, 0, UINT32_MAX, &bad);
+	line[space - line] = '\0';
+	if (bad != NULL || strlcpy(w->framework, line,
+	    sizeof(w->framework)) >= sizeof(w->framework))
+		return NULL;
+	return *end == '\n' ? end + 1 : end;
+}
+
 void
 pool_conf(void)
 {
 	const char	*p = worker_conf()->warm_pool;
 	struct want	 old[POOL_KINDS], *w;
 	size_t		 i, n = pool.nwants;
-	char		 name[65];
-	unsigned	 k;
-	int		 len;
 
 	memcpy(old, pool.wants, sizeof(old));
 	pool.nwants = 0;
-	while (*p != '\0' && pool.nwants < POOL_KINDS &&
-	    sscanf(p, "%64s %u%n", name, &k, &len) == 2) {
-		w = &pool.wants[pool.nwants++];
-		memset(w, 0, sizeof(*w));
-		(void)strlcpy(w->framework, name, sizeof(w->framework));
-		w->n = k;
+	while (*p != '\0' && pool.nwants < POOL_KINDS) {
+		w = &pool.wants[pool.nwants];
+		if ((p = read_want(p, w)) == NULL)
+			fatalx("warm_pool: not as the supervisor writes it");
+		pool.nwants++;
 		for (i = 0; i < n; i++)
-			if (strcmp(old[i].framework, name) == 0)
+			if (strcmp(old[i].framework, w->framework) == 0)
 				memcpy(w->image, old[i].image,
 				    sizeof(w->image));
-		p += len;
-		p += *p == '\n';
-		if (framework_get(name) == NULL)
-			log_warnx("warm_pool: there is no framework %s", name);
+		if (framework_get(w->framework) == NULL)
+			log_warnx("warm_pool: there is no framework %s",
+			    w->framework);
 	}
 	fill.images_at = 0;
 	fill.not_before = fill.backoff = 0;

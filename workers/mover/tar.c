@@ -43,6 +43,9 @@ struct tar {
 	char		 why[TAR_WHY];
 };
 
+static int	 fail(struct tar *, const char *, ...)
+		    __attribute__((format(printf, 2, 3)));
+
 static int
 fail(struct tar *t, const char *fmt, ...)
 {

@@ -59,9 +59,9 @@ export_free(struct export *e)
 void
 export_cancel_all(void)
 {
-	struct export *e;
+	struct export *e, *next;
 
-	while ((e = TAILQ_FIRST(&exports)) != NULL)
+	TAILQ_FOREACH_SAFE(e, &exports, entry, next)
 		export_free(e);
 }
 

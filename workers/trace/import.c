@@ -58,9 +58,9 @@ import_free(struct import *i)
 void
 import_cancel_all(void)
 {
-	struct import *i;
+	struct import *i, *next;
 
-	while ((i = TAILQ_FIRST(&imports)) != NULL)
+	TAILQ_FOREACH_SAFE(i, &imports, entry, next)
 		import_free(i);
 }
 
