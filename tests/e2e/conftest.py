@@ -11,6 +11,21 @@ from lab import Agentd, Images, Incus, MockUpstream, PROJECT, only_one
 def pytest_addoption(parser):
     parser.addoption("--agentd-build", default="build",
                      help="directory with inst/ (installed) and gcc/ (built)")
+    parser.addoption("--long", action="store_true",
+                     help="also what takes minutes or builds more images")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: only with --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without --long, and unless a test is named, the long ones stay out."""
+    if config.getoption("--long") or any("::" in a for a in config.args):
+        return
+    left = [i for i in items if i.get_closest_marker("long")]
+    items[:] = [i for i in items if not i.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture(scope="session")

@@ -440,6 +440,7 @@ def test_export_cannot_be_written(service, agent):
     is_whole(service, record["id"], record["name"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("worker", ["keeper", "container"])
 def test_killed_in_each_step(service, worker):
     """W67: SIGKILL at any time leaves a whole agent, live or archived."""
@@ -465,6 +466,7 @@ def quiet(fn):
         return fn()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("worker", ["keeper", "container"])
 def test_restore_killed_in_each_step(service, worker):
     """W67: the same for a restore: archived again, or alive."""

@@ -178,6 +178,7 @@ def test_images_hold_their_sbom(images):
         assert json.load(f) == sbom
 
 
+@pytest.mark.long
 def test_image_is_the_same_in_each_build(images, tmp_path):
     """File by file: mode, owner, content. The original's were not pinned."""
     again = tmp_path / "again.tar.zst"

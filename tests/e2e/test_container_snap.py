@@ -217,6 +217,7 @@ def test_copy_refusals(one, project, top):  # noqa: F811
     assert not os.path.exists("/var/tmp/none")
 
 
+@pytest.mark.long
 def test_dropped_while_incus_packs(worker, project, top, images):  # noqa
     """A worker that died in an export leaves Incus making an image.  If the
     snapshot goes then, a mount stays (seen), and the instance for ever."""

@@ -25,7 +25,9 @@ def crash(build, incus, images):
         daemon.remove()
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("victim", [
+    pytest.param(v, marks=() if v == "all" else pytest.mark.long)
+    for v in VICTIMS])
 @pytest.mark.parametrize("state", STATES)
 def test_deploy(crash, state, victim):
     """W60, W61: whatever is killed at whatever state, the agent answers or
@@ -35,6 +37,7 @@ def test_deploy(crash, state, victim):
         crash.remove(agent, ident)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_stop_start_delete(crash, victim):
     agent = crash.daemon.deploy("pi")
@@ -44,6 +47,7 @@ def test_stop_start_delete(crash, victim):
     crash.cut_delete(agent, ident, victim, hold=True)
 
 
+@pytest.mark.long
 def test_at_random(crash, capsys):
     try:
         crash.storm(KILLS)

@@ -464,6 +464,7 @@ def test_no_secret_in_a_file(home, moved, parts):
 
 # ---- what breaks in the middle ----
 
+@pytest.mark.long
 def test_export_that_is_killed(home, incus, tmp_path):
     """SIGKILL of each worker in an export: no file, nothing left in Incus."""
     agent = home.deploy("pi", name="Fragile")
@@ -489,6 +490,7 @@ def test_export_that_is_killed(home, incus, tmp_path):
         purge(home, agent)
 
 
+@pytest.mark.long
 def test_import_that_is_killed(away, incus, moved):
     """SIGKILL of mover or keeper in an import: it is there, or nothing is."""
     for worker, delay in (("mover", 0.2), ("mover", 1.2), ("keeper", 0.8),

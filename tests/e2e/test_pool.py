@@ -180,6 +180,7 @@ def test_config_shrinks_and_grows(warm, incus):
     agree(warm, incus)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("worker,state", [
     ("keeper", "making"), ("container", "making"), ("keeper", "warming"),
     ("gateway", "warming")])
@@ -197,6 +198,7 @@ def test_killed_while_made(warm, incus, worker, state):
     agree(warm, incus)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("worker,delay", [
     ("keeper", 0.0), ("keeper", 0.02), ("container", 0.0),
     ("container", 0.02), ("gateway", 0.01), ("proxy", 0.0)])

@@ -11,6 +11,7 @@ from test_first_light import check_turn, whole_trace
 
 # pi and openclaw have test_first_light.py.
 NAMES = ("opencode", "qwen", "smolagents", "openai-agents-sdk", "pocketflow")
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
