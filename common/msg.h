@@ -49,6 +49,7 @@ enum proc {
 #define M_FD		0x04U
 #define M_FDOPT		0x08U
 #define M_SECRET	0x10U
+#define M_ONE		(0x20U | M_REQ)
 
 /* Roles of a principal, in auth_res.role and in a pass. */
 enum role {

@@ -39,6 +39,7 @@ struct pending {
 	peer_reply_fn	 fn;
 	void		*arg;
 	struct event	*timer;		/* NULL if it may wait for ever */
+	bool		 one;		/* there is one reply only */
 	struct peer	*peer;
 	struct held	*held;		/* NULL once it is sent */
 };
@@ -312,7 +313,7 @@ arm(struct pending *q, int ms)
 }
 
 static struct pending *
-pending_new(struct peer *p, peer_reply_fn fn, void *arg)
+pending_new(struct peer *p, uint32_t type, peer_reply_fn fn, void *arg)
 {
 	struct pending *q;
 
@@ -325,6 +326,7 @@ pending_new(struct peer *p, peer_reply_fn fn, void *arg)
 	q->fn = fn;
 	q->arg = arg;
 	q->peer = p;
+	q->one = (msg_desc(type)->flags & M_ONE) == M_ONE;
 	RB_INSERT(pending_tree, &p->pending, q);
 	p->npending++;
 	return q;
@@ -336,7 +338,7 @@ request(struct peer *p, uint32_t type, const void *payload, int fd, bool more,
 {
 	struct pending *q;
 
-	if ((q = pending_new(p, fn, arg)) == NULL) {
+	if ((q = pending_new(p, type, fn, arg)) == NULL) {
 		if (fd != -1)
 			close(fd);
 		errno = ENOBUFS;
@@ -391,7 +393,7 @@ peer_request_hold(struct peer *p, uint32_t type, const void *payload, int fd,
 	errno = ENOBUFS;
 	if (p->held + (size_t)len > CHAN_QUEUE_MAX ||
 	    (h = malloc(sizeof(*h) + (size_t)len)) == NULL ||
-	    (q = pending_new(p, fn, arg)) == NULL)
+	    (q = pending_new(p, type, fn, arg)) == NULL)
 		goto fail;
 	h->type = type;
 	h->fd = fd;
@@ -502,6 +504,9 @@ got_reply(struct peer *p, struct msg *m)
 	/* Nobody waits any more: it was cancelled or timed out. */
 	if ((q = RB_FIND(pending_tree, &p->pending, &key)) == NULL)
 		return 0;
+	/* Who gets it lets go of what the request hung on. */
+	if (m->more && q->one)
+		return -1;
 	fn = q->fn;
 	arg = q->arg;
 	if (!m->more)

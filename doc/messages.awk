@@ -60,6 +60,8 @@ function procs(s,    n, part, i, out) {
 function flags(s,    out) {
 	if (s ~ /M_REQ/)
 		out = out "Waits for an answer.\n"
+	if (s ~ /M_ONE/)
+		out = out "Waits for an answer of one frame.\n"
 	if (s ~ /M_REP/)
 		out = out "Is an answer.\n"
 	if (s ~ /M_FDOPT/)

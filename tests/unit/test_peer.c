@@ -43,7 +43,7 @@ h_action(struct peer *p, struct msg *m)
 
 	t.got++;
 	t.got_id = m->id;
-	(void)snprintf(t.text, sizeof(t.text), "%s", m->u.ct_action.verb);
+	(void)snprintf(t.text, sizeof(t.text), "%s", m->u.ct_snap.verb);
 	if (strcmp(t.text, "silent") == 0)
 		return 0;
 	if (strcmp(t.text, "break") == 0)
@@ -68,8 +68,20 @@ h_image(struct peer *p, struct msg *m)
 	return 0;
 }
 
+/* Says twice what there is one answer to. */
+static int
+h_tag(struct peer *p, struct msg *m)
+{
+	struct m_ct_row row;
+
+	memset(&row, 0, sizeof(row));
+	assert_int_equal(peer_reply(p, m, MSG_CT_ROW, true, &row), 0);
+	return peer_reply(p, m, MSG_CT_ROW, false, &row);
+}
+
 static const struct msg_handler container_handlers[] = {
-	{ MSG_CT_ACTION, h_action },
+	{ MSG_CT_TAG, h_tag },
+	{ MSG_CT_SNAP, h_action },
 	{ MSG_CT_IMAGE_PUT, h_image },
 	{ MSG_NONE, NULL },
 };
@@ -157,11 +169,11 @@ attach(void)
 static void
 test_request(void **state)
 {
-	struct m_ct_action a = { .verb = "start" };
+	struct m_ct_snap a = { .verb = "start" };
 
 	(void)state;
 	attach();
-	assert_true(peer_request(t.container, MSG_CT_ACTION, &a, 1000,
+	assert_true(peer_request(t.container, MSG_CT_SNAP, &a, 1000,
 	    on_reply, &t) != 0);
 	run(50);
 	assert_int_equal(t.got, 1);
@@ -173,12 +185,12 @@ test_request(void **state)
 static void
 test_timeout(void **state)
 {
-	struct m_ct_action a = { .verb = "silent" };
+	struct m_ct_snap a = { .verb = "silent" };
 	struct m_ct_done done = { .status = 200 };
 
 	(void)state;
 	attach();
-	peer_request(t.container, MSG_CT_ACTION, &a, 20, on_reply, &t);
+	peer_request(t.container, MSG_CT_SNAP, &a, 20, on_reply, &t);
 	run(80);
 	assert_int_equal(t.failed, 1);
 	assert_int_equal(t.error, ETIMEDOUT);
@@ -192,14 +204,14 @@ test_timeout(void **state)
 static void
 test_gone(void **state)
 {
-	struct m_ct_action a = { .verb = "silent" };
+	struct m_ct_snap a = { .verb = "silent" };
 
 	(void)state;
-	assert_int_equal(peer_request(t.container, MSG_CT_ACTION, &a, 0,
+	assert_int_equal(peer_request(t.container, MSG_CT_SNAP, &a, 0,
 	    on_reply, &t), 0);
 	assert_int_equal(errno, ENOTCONN);
 	attach();
-	peer_request(t.container, MSG_CT_ACTION, &a, 0, on_reply, &t);
+	peer_request(t.container, MSG_CT_SNAP, &a, 0, on_reply, &t);
 	run(20);
 	peer_detach(t.keeper);
 	run(20);
@@ -213,13 +225,13 @@ test_gone(void **state)
 static void
 test_hold(void **state)
 {
-	struct m_ct_action a = { .verb = "start" };
+	struct m_ct_snap a = { .verb = "start" };
 	struct m_ct_image image = { .alias = "a", .size = 1 };
 	int p[2], i;
 
 	(void)state;
 	for (i = 0; i < 3; i++)
-		assert_true(peer_request_hold(t.container, MSG_CT_ACTION, &a,
+		assert_true(peer_request_hold(t.container, MSG_CT_SNAP, &a,
 		    -1, 1000, on_reply, &t) != 0);
 	assert_int_equal(pipe(p), 0);
 	assert_true(peer_request_hold(t.container, MSG_CT_IMAGE_PUT, &image,
@@ -240,11 +252,11 @@ test_hold(void **state)
 static void
 ask_again(struct msg *m, void *arg)
 {
-	struct m_ct_action a = { .verb = "start" };
+	struct m_ct_snap a = { .verb = "start" };
 
 	assert_null(m);
 	(void)arg;
-	assert_true(peer_request_hold(t.container, MSG_CT_ACTION, &a, -1,
+	assert_true(peer_request_hold(t.container, MSG_CT_SNAP, &a, -1,
 	    1000, on_reply, &t) != 0);
 }
 
@@ -252,11 +264,11 @@ ask_again(struct msg *m, void *arg)
 static void
 test_hold_again(void **state)
 {
-	struct m_ct_action a = { .verb = "silent" };
+	struct m_ct_snap a = { .verb = "silent" };
 
 	(void)state;
 	attach();
-	peer_request(t.container, MSG_CT_ACTION, &a, 0, ask_again, NULL);
+	peer_request(t.container, MSG_CT_SNAP, &a, 0, ask_again, NULL);
 	run(20);
 	peer_detach(t.container);
 	run(20);
@@ -292,11 +304,11 @@ test_hold_in_vain(void **state)
 static void
 test_handler_refuses(void **state)
 {
-	struct m_ct_action a = { .verb = "break" };
+	struct m_ct_snap a = { .verb = "break" };
 
 	(void)state;
 	attach();
-	peer_request(t.container, MSG_CT_ACTION, &a, 0, on_reply, &t);
+	peer_request(t.container, MSG_CT_SNAP, &a, 0, on_reply, &t);
 	run(30);
 	assert_int_equal(t.bad, 1);
 	assert_int_equal(t.failed, 1);
@@ -307,11 +319,26 @@ test_handler_refuses(void **state)
 static void
 test_last_with_more(void **state)
 {
-	struct m_ct_action a = { .verb = "twice" };
+	struct m_ct_snap a = { .verb = "twice" };
 
 	(void)state;
 	attach();
-	peer_request(t.container, MSG_CT_ACTION, &a, 0, on_reply, &t);
+	peer_request(t.container, MSG_CT_SNAP, &a, 0, on_reply, &t);
+	run(30);
+	assert_int_equal(t.bad, 1);
+	assert_int_equal(t.replies, 0);
+	assert_int_equal(t.failed, 1);
+}
+
+/* What waited for the one answer may be gone when a second one comes. */
+static void
+test_one_answer(void **state)
+{
+	struct m_ct_tag a = { .slug = "a" };
+
+	(void)state;
+	attach();
+	peer_request(t.container, MSG_CT_TAG, &a, 0, on_reply, &t);
 	run(30);
 	assert_int_equal(t.bad, 1);
 	assert_int_equal(t.replies, 0);
@@ -367,12 +394,12 @@ test_raw_bad(void **state)
 		{ MSG_CT_DONE, 14, 0, 1 },		/* wrong direction */
 		{ MSG_CT_LIST, 0, 0, 0 },		/* request without id */
 		{ MSG_CT_LIST, 1, 0, 1 },		/* over its maximum */
-		{ MSG_CT_ACTION, 0xffffff00U, 0, 1 },	/* no such memory */
+		{ MSG_CT_SNAP, 0xffffff00U, 0, 1 },	/* no such memory */
 		{ MSG_CT_LIST, 0, CHAN_F_FD, 1 },	/* carries no fd */
 		{ MSG_CT_IMAGE_PUT, 13, 0, 1 },		/* must carry one */
 		{ MSG_CT_IMAGE_PUT, 13, CHAN_F_FD, 1 },	/* says so, lies */
 		{ MSG_CT_LIST, 0, 0x8000, 1 },		/* unknown flag */
-		{ MSG_CT_ACTION, 3, 0, 1 },		/* payload cut */
+		{ MSG_CT_SNAP, 3, 0, 1 },		/* payload cut */
 	};
 	size_t i;
 
@@ -395,7 +422,7 @@ test_raw_bad(void **state)
 static void
 test_split(void **state)
 {
-	struct m_ct_action a = { .agent_id = "i", .instance = "n",
+	struct m_ct_snap a = { .agent_id = "i", .instance = "n",
 	    .verb = "silent" };
 	struct chan_hdr h;
 	uint8_t buf[128];
@@ -405,13 +432,13 @@ test_split(void **state)
 
 	(void)state;
 	peer_attach(t.keeper, t.fds[1]);
-	len = msg_encoded_size(MSG_CT_ACTION, &a);
+	len = msg_encoded_size(MSG_CT_SNAP, &a);
 	memset(&h, 0, sizeof(h));
 	h.len = (uint32_t)len;
-	h.type = MSG_CT_ACTION;
+	h.type = MSG_CT_SNAP;
 	h.id = 9;
 	memcpy(buf, &h, sizeof(h));
-	msg_encode(MSG_CT_ACTION, &a, buf + sizeof(h));
+	msg_encode(MSG_CT_SNAP, &a, buf + sizeof(h));
 	for (round = 0; round < 3; round++)
 		for (i = 0; i < sizeof(h) + (size_t)len; i++) {
 			assert_int_equal(write(t.fds[0], buf + i, 1), 1);
@@ -427,7 +454,7 @@ test_split(void **state)
 static void
 test_queue_cap(void **state)
 {
-	struct m_ct_action a = { .verb = "silent" };
+	struct m_ct_snap a = { .verb = "silent" };
 	char big[1025];
 	struct m_ct_create c;
 	int n;
@@ -466,6 +493,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_handler_refuses, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_last_with_more, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_one_answer, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_fd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raw_bad, setup, teardown),
