@@ -183,6 +183,35 @@ test_set_lost(void **state)
 	assert_true(step_has("\"model\":\"demo\""));
 }
 
+/* The name is taken while proxy thinks: neither agent is lost. */
+static void
+test_set_taken(void **state)
+{
+	static struct fake_answer	 first;
+	struct m_agent_set		 s;
+
+	(void)state;
+	step_deploy();
+	memset(&s, 0, sizeof(s));
+	s.slug = "alpha";
+	s.has_name = 1;
+	s.name = "Beta";
+	script.hold_policy = true;
+	fake_log_clear();
+	(void)fake_send(MSG_AGENT_SET, &s, &first);
+	assert_true(fake_until("policy"));
+	script.hold_policy = false;
+	step_ask_deploy("Beta", "");
+	assert_int_equal(ans.status, 202);
+	fake_release();
+	assert_true(fake_done(&first));
+	assert_int_equal(first.status, 409);
+	assert_int_equal(step_get("beta"), 200);
+	assert_int_equal(step_get("alpha"), 200);
+	assert_true(step_has("\"display_name\":\"Alpha\""));
+	assert_int_equal(step_act("alpha", "stop"), 200);
+}
+
 static void
 test_bulk(void **state)
 {
@@ -203,6 +232,13 @@ test_bulk(void **state)
 	fake_ask(MSG_AGENT_BULK, &b, &ans);
 	assert_true(step_has("\"alpha\":{\"success\":true"));
 	assert_false(step_has("nobody"));
+	/* What no agent can be called is not all of them. */
+	b.action = "stop";
+	b.names = "a-name-that-is-longer-than-the-name-of-any-agent-could-be";
+	fake_ask(MSG_AGENT_BULK, &b, &ans);
+	assert_int_equal(ans.status, 422);
+	assert_int_equal(step_get("alpha"), 200);
+	assert_false(step_has("\"status\":\"stopped\""));
 	b.action = "dance";
 	fake_ask(MSG_AGENT_BULK, &b, &ans);
 	assert_int_equal(ans.status, 400);
@@ -213,7 +249,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_pause), T(test_prepare), T(test_deadline),
-		T(test_force), T(test_set), T(test_set_lost), T(test_bulk),
+		T(test_force), T(test_set), T(test_set_lost),
+		T(test_set_taken), T(test_bulk),
 	};
 
 	log_init("test", LOG_L_ERROR, 0);

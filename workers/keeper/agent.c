@@ -74,11 +74,16 @@ agent_status(const struct agent *a)
 	return states[a->state];
 }
 
+/*
+ * Who is not in a tree must not be taken out of it: that would lose others.
+ * So callers look before they insert, in the same turn of the loop.
+ */
 static void
 insert(struct agent *a)
 {
-	RB_INSERT(id_tree, &reg.ids, a);
-	RB_INSERT(slug_tree, &reg.slugs, a);
+	if (RB_INSERT(id_tree, &reg.ids, a) != NULL ||
+	    RB_INSERT(slug_tree, &reg.slugs, a) != NULL)
+		fatalx("agent %s: its id or its name is taken", a->slug);
 }
 
 struct agent *
@@ -225,7 +230,8 @@ agent_rename(struct agent *a, const char *slug)
 {
 	RB_REMOVE(slug_tree, &reg.slugs, a);
 	(void)strlcpy(a->slug, slug, sizeof(a->slug));
-	RB_INSERT(slug_tree, &reg.slugs, a);
+	if (RB_INSERT(slug_tree, &reg.slugs, a) != NULL)
+		fatalx("agent %s: the name is taken", a->slug);
 }
 
 void

@@ -90,13 +90,19 @@ on_late(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+bulk_free(struct bulk *b)
+{
+	event_free(b->timer);
+	free(b->items);
+	free(b);
+}
+
+static void
 finish(struct bulk *b)
 {
 	if (b->client.id != 0)
 		answer(b);
-	event_free(b->timer);
-	free(b->items);
-	free(b);
+	bulk_free(b);
 }
 
 static void
@@ -158,15 +164,18 @@ add(struct bulk *b, const char *slug, size_t len)
 {
 	struct item	*it = &b->items[b->n];
 
-	if (b->n == NAMES_MAX || len > SLUG_MAX || is_named(b, slug, len))
+	if (b->n == NAMES_MAX || is_named(b, slug, len))
 		return;
 	memcpy(it->slug, slug, len);
 	it->bulk = b;
 	b->n++;
 }
 
-/* Those that are named, or all that this principal may touch. */
-static void
+/*
+ * Those that are named; if none is, all that this principal may touch.  A
+ * name that no agent can have must not make it all of them.
+ */
+static bool
 choose(struct bulk *b, const char *names)
 {
 	struct agent	*a;
@@ -174,14 +183,19 @@ choose(struct bulk *b, const char *names)
 
 	for (; *names != '\0'; names += len + (names[len] == '\n')) {
 		len = strcspn(names, "\n");
-		if (len > 0)
-			add(b, names, len);
+		if (len == 0 || len > SLUG_MAX) {
+			reply_error(b->client, 422, "names: a name has 1 to "
+			    "%d characters", SLUG_MAX);
+			return false;
+		}
+		add(b, names, len);
 	}
 	if (b->n > 0)
-		return;
+		return true;
 	for (a = agent_first(); a != NULL; a = agent_next(a))
 		if (agent_may(&b->who, a))
 			add(b, a->slug, strlen(a->slug));
+	return true;
 }
 
 int
@@ -210,8 +224,11 @@ h_agent_bulk(struct peer *p, struct msg *m)
 	b->verb = verb;
 	b->how.force = in->force != 0;
 	b->how.timeout = in->timeout;
-	choose(b, in->names);
-	(void)evtimer_add(b->timer, &tv);
-	pump(b);
+	if (choose(b, in->names)) {
+		(void)evtimer_add(b->timer, &tv);
+		pump(b);
+	} else {
+		bulk_free(b);
+	}
 	return 0;
 }

@@ -220,6 +220,14 @@ finish(struct change *c)
 {
 	bool	 moved = renamed(c);
 
+	/* Somebody may have taken it while proxy was asked. */
+	if (moved && agent_by_slug(c->next->slug) != NULL) {
+		undo(c);
+		reply_error(c->client, 409, "name: an agent %s exists already",
+		    c->next->slug);
+		change_free(c);
+		return;
+	}
 	if (write_change(c) == -1) {
 		undo(c);
 		reply_db_error(c->client);
