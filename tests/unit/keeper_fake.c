@@ -191,6 +191,7 @@ send_conf(void)
 	c.deploy_timeout = script.deploy_timeout;
 	c.warm_pool = script.warm_pool;
 	c.idle_suspend = script.idle;
+	c.import_limit = 1U << 20;
 	assert_int_equal(peer_send(super, MSG_CONF, &c), 0);
 	send_fd("local-token", TOKEN, 64);
 	memset(key, 7, sizeof(key));
@@ -413,7 +414,7 @@ on_answer(struct msg *m, void *arg)
 
 /* All payloads of the API begin with the pass. */
 uint64_t
-fake_send(uint32_t type, void *payload, struct fake_answer *a)
+fake_send_fd(uint32_t type, void *payload, int fd, struct fake_answer *a)
 {
 	struct msg_bytes	*pass = payload;
 	uint64_t		 id;
@@ -423,10 +424,22 @@ fake_send(uint32_t type, void *payload, struct fake_answer *a)
 		pass->ptr = fk.pass;
 		pass->len = fk.pass_len;
 	}
-	id = peer_request(fk.other[PROC_FRONT], type, payload, 0, on_answer,
-	    a);
+	id = peer_request_fd(fk.other[PROC_FRONT], type, payload, fd, 0,
+	    on_answer, a);
 	assert_int_not_equal(id, 0);
 	return id;
+}
+
+uint64_t
+fake_send(uint32_t type, void *payload, struct fake_answer *a)
+{
+	return fake_send_fd(type, payload, -1, a);
+}
+
+void
+fake_tell(enum proc from, uint32_t type, const void *payload)
+{
+	assert_int_equal(peer_send(fk.other[from], type, payload), 0);
 }
 
 void
@@ -459,10 +472,8 @@ on_prepared(struct msg *m, void *arg)
 void
 fake_warm(const char *agent_id)
 {
-	struct m_agent_id	 m = { agent_id };
-
-	assert_int_equal(peer_send(fk.other[PROC_GATEWAY], MSG_AGENT_READY,
-	    &m), 0);
+	fake_tell(PROC_GATEWAY, MSG_AGENT_READY,
+	    &(struct m_agent_id){ agent_id });
 }
 
 void

@@ -26,6 +26,7 @@ struct fake_script {
 	uint32_t	trace, provider, secret;
 	bool		hold_create;	/* until fake_release() */
 	bool		hold_policy;
+	bool		hold_list;
 	bool		hold_prepare;	/* the link does not finish */
 	uint32_t	deploy_timeout;
 	const char	*warm_pool;	/* as in CONF */
@@ -40,6 +41,8 @@ struct fake_script {
 	const char	*instance_agent;
 	const char	*instance_status;
 	const char	*held[PROC_MAX];	/* HELD_LIST: one row, NULL none */
+	/* What belongs to imports: mover, its image, its trace. */
+	int		(*move)(struct peer *, struct msg *);
 };
 
 /* What came back for a request of front. */
@@ -81,6 +84,11 @@ const char	*fake_request(void);
 /* Sends as front, with a good pass where the payload has one first. */
 uint64_t	fake_send(uint32_t type, void *payload,
 		    struct fake_answer *);
+/* The same with a descriptor, which is consumed. */
+uint64_t	fake_send_fd(uint32_t type, void *payload, int fd,
+		    struct fake_answer *);
+/* Says something to keeper as that one. */
+void	fake_tell(enum proc, uint32_t type, const void *payload);
 /* The same, and waits for the end of the answer. */
 void	fake_ask(uint32_t type, void *payload, struct fake_answer *);
 void	fake_cancel(uint64_t);

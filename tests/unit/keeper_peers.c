@@ -21,7 +21,7 @@ struct fake_script	 script;
 
 static struct {
 	char		 log[65536];
-	uint64_t	 held_create, held_policy;
+	uint64_t	 held_create, held_policy, held_list;
 	struct peer	*container, *proxy;
 	char		 request[33], created[33];
 	bool		 ready;
@@ -215,6 +215,10 @@ fake_release(void)
 	if (pp.held_policy != 0)
 		done(pp.proxy, &m, script.policy);
 	pp.held_create = pp.held_policy = 0;
+	if (pp.held_list == 0 || script.hold_list)
+		return;
+	ct_done(pp.container, pp.held_list, 200);
+	pp.held_list = 0;
 }
 
 static int
@@ -301,10 +305,21 @@ f_list(struct peer *p, struct msg *m)
 	    script.instance_status, 1000000, 65536 };
 
 	note("list");
+	pp.container = p;
+	if (script.hold_list) {
+		pp.held_list = m->id;
+		return 0;
+	}
 	if (script.instance[0] != '\0')
 		(void)peer_reply(p, m, MSG_CT_ROW, true, &row);
 	ct_done(p, m->id, 200);
 	return 0;
+}
+
+static int
+f_move(struct peer *p, struct msg *m)
+{
+	return script.move == NULL ? 0 : script.move(p, m);
 }
 
 /* What exports have left: nothing. */
@@ -449,6 +464,14 @@ const struct msg_handler peers_handlers[] = {
 	{ MSG_CT_COPY, f_copy },
 	{ MSG_MODEL_CHECK, f_model },
 	{ MSG_CT_TEMP_DROP, f_temp_drop },
+	{ MSG_CT_IMAGE_TEMP, f_move },
+	{ MSG_MOVE_IN, f_move },
+	{ MSG_MOVE_CHECK, f_move },
+	{ MSG_MOVE_IMAGE, f_move },
+	{ MSG_MOVE_CHAT, f_move },
+	{ MSG_MOVE_TRACE, f_move },
+	{ MSG_MOVE_DROP, f_move },
+	{ MSG_TRACE_IMPORT, f_move },
 	{ MSG_CT_USAGE, f_ct },
 	{ MSG_CT_NET, f_net },
 	{ MSG_AGENT_CONF, f_conf },

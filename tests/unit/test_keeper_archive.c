@@ -406,6 +406,43 @@ test_rewind_goes_on(void **state)
 	expect_live();
 }
 
+/* What the snapshot brought with it does not run, even if it is given up. */
+static void
+test_rewind_given_up(void **state)
+{
+	struct m_snap	 r = { { NULL, 0 }, "alpha", "restore", "kept" };
+
+	(void)state;
+	step_deploy();
+	script.fail = "snap:restore";
+	script.fail_status = 500;
+	fake_log_clear();
+	fake_ask(MSG_SNAP_ACTION, &r, &ans);
+	assert_int_equal(ans.status, 500);
+	assert_non_null(strstr(fake_log(), "limits net:0 conf:running start"));
+	script.fail = NULL;
+	expect_live();
+}
+
+/* One that is made counts, also if older ones cannot be removed. */
+static void
+test_schedule_prune_fails(void **state)
+{
+	struct m_snap_schedule	 s = { { NULL, 0 }, "alpha", "daily keep 1" };
+
+	(void)state;
+	step_deploy();
+	script.fail = "snap:list";
+	script.fail_status = 500;
+	fake_log_clear();
+	fake_ask(MSG_SNAP_SCHEDULE, &s, &ans);
+	assert_int_equal(ans.status, 200);
+	settle("snap:list");
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM snapshot_made "
+	    "WHERE at > strftime('%s', 'now') - 3600"), 1);
+}
+
 static void
 test_fork(void **state)
 {
@@ -481,6 +518,8 @@ main(void)
 		T(test_purge_goes_on),
 		T(test_not_an_orphan),
 		T(test_rewind_goes_on),
+		T(test_rewind_given_up),
+		T(test_schedule_prune_fails),
 		T(test_fork),
 		T(test_columns),
 		cmocka_unit_test(test_schedule),

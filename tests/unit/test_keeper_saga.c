@@ -317,6 +317,40 @@ test_migrate(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/*
+ * A list that was asked for before the instance was made, and comes when the
+ * agent runs, does not say that the instance is gone.
+ */
+static void
+test_old_list(void **state)
+{
+	struct m_ct_row	 missed;
+
+	(void)state;
+	script.hold_create = true;
+	step_ask_deploy("Alpha", "");
+	assert_int_equal(ans.status, 202);
+	step_pick("agent_id", agent);
+	assert_true(fake_until("create"));
+	/* Some time: created_at must be before the question. */
+	fake_run(20);
+	script.hold_list = true;
+	fake_log_clear();
+	memset(&missed, 0, sizeof(missed));
+	fake_tell(PROC_CONTAINER, MSG_CT_EVENT, &missed);
+	assert_true(fake_until("list"));
+	fake_run(20);
+	script.hold_create = false;
+	fake_release();
+	fake_subscribe(agent);
+	assert_true(fake_until("conf:running"));
+	script.hold_list = false;
+	fake_release();
+	fake_run(50);
+	assert_int_equal(step_get("alpha"), 200);
+	assert_true(step_has("\"status\":\"running\""));
+}
+
 int
 main(void)
 {
@@ -327,6 +361,7 @@ main(void)
 		T(test_cut_twice), T(test_same_name_after_rollback),
 		T(test_container_dies), T(test_container_dies_and_delete),
 		T(test_delete_and_container_dies), T(test_proxy_dies),
+		T(test_old_list),
 		cmocka_unit_test(test_migrate),
 	};
 

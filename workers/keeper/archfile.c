@@ -109,16 +109,28 @@ write_message(struct export *e, struct db_stmt *r)
 	return rc;
 }
 
+/* Of all archived agents. */
+static void
+all_path(char path[ARCHIVE_PATH])
+{
+	(void)snprintf(path, ARCHIVE_PATH, "%s/archive",
+	    worker_conf()->state_dir);
+}
+
+/* The file, and the names that lead to it. */
 static int
 finish(struct saga *s, struct export *e)
 {
 	char	 from[ARCHIVE_PATH], to[ARCHIVE_PATH], dir[ARCHIVE_PATH];
+	char	 all[ARCHIVE_PATH];
 
 	part_path(from, s->arg[0], s->arg[1]);
 	archfile_path(to, s->arg[0], s->arg[1], false);
 	archfile_path(dir, s->arg[0], s->arg[1], true);
+	all_path(all);
 	return fsync(e->fd) == -1 || rename(from, to) == -1 ||
-	    sync_dir(dir) == -1 ? -1 : 0;
+	    sync_dir(dir) == -1 || sync_dir(all) == -1 ||
+	    sync_dir(worker_conf()->state_dir) == -1 ? -1 : 0;
 }
 
 static void
@@ -171,8 +183,7 @@ archfile_export(struct saga *s)
 	e->fd = -1;
 	s->work = e;
 	s->work_free = export_free;
-	(void)snprintf(path, sizeof(path), "%s/archive",
-	    worker_conf()->state_dir);
+	all_path(path);
 	if (make_dir(path) == 0) {
 		archfile_path(path, s->arg[0], s->arg[1], true);
 		if (make_dir(path) == 0) {

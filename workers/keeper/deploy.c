@@ -145,6 +145,14 @@ copy_trimmed(char *dst, const char *src, size_t size)
 		dst[--n] = '\0';
 }
 
+void
+deploy_id(struct agent *a)
+{
+	sys_id(a->id);
+	(void)snprintf(a->instance, sizeof(a->instance), "agentd-%.12s",
+	    a->id);
+}
+
 struct agent *
 deploy_agent(const struct pass *who, const char *slug)
 {
@@ -152,9 +160,7 @@ deploy_agent(const struct pass *who, const char *slug)
 
 	if ((a = calloc(1, sizeof(*a))) == NULL)
 		fatal("agent");
-	sys_id(a->id);
-	(void)snprintf(a->instance, sizeof(a->instance), "agentd-%.12s",
-	    a->id);
+	deploy_id(a);
 	(void)strlcpy(a->slug, slug, sizeof(a->slug));
 	(void)strlcpy(a->owner, who->principal, sizeof(a->owner));
 	(void)strlcpy(a->network, "none", sizeof(a->network));

@@ -109,6 +109,8 @@ bool		 deploy_known(struct client, const struct pass *,
 bool		 deploy_room(struct client, const char *name);
 /* A new one with its id, instance name, owner and times; fatal without memory. */
 struct agent	*deploy_agent(const struct pass *, const char *slug);
+/* A new id, and the name of its instance. */
+void		 deploy_id(struct agent *);
 
 /* ---- jobask.c ---- */
 

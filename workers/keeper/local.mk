@@ -81,6 +81,12 @@ tests_unit_test_keeper_pool_SOURCES = tests/unit/test_keeper_pool.c \
 	$(KEEPER_FAKE)
 tests_unit_test_keeper_pool_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_pool_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+UNIT += tests/unit/test_keeper_move
+tests_unit_test_keeper_move_SOURCES = tests/unit/test_keeper_move.c \
+	$(KEEPER_FAKE)
+tests_unit_test_keeper_move_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) \
+	$(SODIUM_CFLAGS)
+tests_unit_test_keeper_move_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 UNIT += tests/unit/test_keeper_verbs
 tests_unit_test_keeper_verbs_SOURCES = tests/unit/test_keeper_verbs.c \
 	$(KEEPER_FAKE)

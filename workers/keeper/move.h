@@ -80,6 +80,15 @@ bool	export_active(void);
 bool	import_may(struct client, const struct pass *,
 	    const struct m_agent_import *);
 
+/* Nobody has it, and nothing of its last owner is still being removed. */
+bool	import_id_free(const char *);
+/*
+ * Its own id, if that gives the importer nothing of somebody else's: what is
+ * here under that id becomes his.  ours: this server has signed the file.
+ */
+bool	import_may_keep(const struct pass *, const struct m_move_record *,
+	    bool ours);
+
 /* ---- move_in.c ---- */
 
 int	h_agent_import(struct peer *, struct msg *);

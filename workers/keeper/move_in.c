@@ -20,7 +20,6 @@
 #include <event2/event.h>
 
 #include "agent.h"
-#include "archive.h"
 #include "keeper.h"
 #include "log.h"
 #include "move.h"
@@ -41,7 +40,7 @@ struct import {
 	char		 network[17];
 	char		 trust[65];
 	char		 signer[65];
-	char		 owner[65];	/* in the file */
+	char		 base[129];	/* what its slug is made of */
 	bool		 ours;		/* this server has signed it */
 	struct agent	*agent;		/* made up; NULL: not yet, or deployed */
 	char		 wanted[4400];	/* models to be tried, one a line */
@@ -166,6 +165,14 @@ begin(struct import *i)
 {
 	struct agent	*a = i->agent;
 
+	/* Id and name were free when the file was read: that is long ago. */
+	if (!import_id_free(a->id))
+		deploy_id(a);
+	if (agent_free_slug(i->base, a->slug) != 0) {
+		refuse(i, 409, "name: there are too many agents of that "
+		    "name");
+		return;
+	}
 	i->agent = NULL;
 	i->deploying = true;
 	audit_add(&i->who, "AGENT_IMPORT", a->slug, 202, i->signer);
@@ -177,10 +184,11 @@ on_image(struct msg *m, void *arg)
 {
 	struct import	*i = arg;
 
-	if (m != NULL && m->type == MSG_CT_IMAGE_ROW && m->more) {
-		(void)strlcpy(i->use.fingerprint,
-		    m->u.ct_image_row.fingerprint,
-		    sizeof(i->use.fingerprint));
+	if (m != NULL && m->more) {
+		if (m->type == MSG_CT_IMAGE_ROW)
+			(void)strlcpy(i->use.fingerprint,
+			    m->u.ct_image_row.fingerprint,
+			    sizeof(i->use.fingerprint));
 		return;
 	}
 	if (m != NULL && m->type == MSG_CT_DONE &&
@@ -289,19 +297,6 @@ try_model(struct import *i)
 
 /* ---- the agent, from what mover has read ---- */
 
-/*
- * Its own id, if that gives the importer nothing of somebody else's: what is
- * here under that id becomes his.
- */
-static bool
-may_keep_id(const struct import *i, const char *id)
-{
-	if (agent_by_id(id) != NULL || pool_knows(id) || archive_knows(id))
-		return false;
-	return i->who.role == ROLE_ADMIN ||
-	    (i->ours && strcmp(i->owner, i->who.principal) == 0);
-}
-
 static void
 take_record(struct import *i, const struct m_move_record *r)
 {
@@ -309,7 +304,6 @@ take_record(struct import *i, const struct m_move_record *r)
 	char			 slug[SLUG_MAX + 1], names[512];
 	int			 status;
 
-	(void)strlcpy(i->owner, r->owner, sizeof(i->owner));
 	(void)strlcpy(i->use.server, r->server, sizeof(i->use.server));
 	(void)strlcpy(i->use.channel_id, r->channel_id,
 	    sizeof(i->use.channel_id));
@@ -322,8 +316,9 @@ take_record(struct import *i, const struct m_move_record *r)
 		    framework_names(names, sizeof(names)));
 		return;
 	}
-	status = agent_free_slug(i->name[0] != '\0' ? i->name : r->slug,
-	    slug);
+	(void)strlcpy(i->base, i->name[0] != '\0' ? i->name : r->slug,
+	    sizeof(i->base));
+	status = agent_free_slug(i->base, slug);
 	if (status != 0) {
 		refuse(i, (uint32_t)status, status == 400 ? "name: needs at "
 		    "least one letter or digit of ASCII" : "name: there are "
@@ -331,7 +326,7 @@ take_record(struct import *i, const struct m_move_record *r)
 		return;
 	}
 	i->agent = movedoc_agent(&i->who, r, slug, i->name, i->network,
-	    may_keep_id(i, r->agent_id));
+	    import_may_keep(&i->who, r, i->ours));
 	if (i->model[0] != '\0')
 		(void)strlcpy(i->wanted, i->model, sizeof(i->wanted));
 	else

@@ -24,6 +24,7 @@
 #include "worker.h"
 
 #define ASK_MS		20000
+#define PAGE_MAX	64		/* messages of one answer */
 
 struct row {
 	STAILQ_ENTRY(row) entry;
@@ -37,6 +38,7 @@ struct page {
 	struct job	*job;
 	STAILQ_HEAD(, row) rows;
 	size_t		 n;
+	bool		 over;		/* there were more than may be */
 };
 
 static void	 next_page(struct job *);
@@ -113,6 +115,8 @@ make(struct job *j)
 		fail(j, 503, "the import was given up");
 	else if (job_ask_image(j, u->fingerprint, on_made) == 0)
 		job_on_created(NULL, j);
+	else
+		j->create_again = true;
 }
 
 /* ---- chat ---- */
@@ -157,6 +161,10 @@ keep(struct page *p, const struct m_move_message *m)
 {
 	struct row	*r;
 
+	if (p->n == PAGE_MAX) {
+		p->over = true;
+		return;
+	}
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		fatal("message");
 	r->id = copy(m->id);
@@ -257,14 +265,20 @@ on_page(struct msg *m, void *arg)
 	struct import_use	*u = import_use(j->source_ref);
 	size_t			 n;
 
-	if (m != NULL && m->type == MSG_MOVE_MESSAGE && m->more) {
-		keep(p, &m->u.move_message);
+	if (m != NULL && m->more) {
+		if (m->type == MSG_MOVE_MESSAGE)
+			keep(p, &m->u.move_message);
 		return;
 	}
 	if (m == NULL || m->type != MSG_DONE || m->u.done.status >= 300) {
 		page_free(p);
 		fail(j, 503, m != NULL && m->type == MSG_DONE ?
 		    m->u.done.error : "mover ended in the middle of it");
+		return;
+	}
+	if (p->over) {
+		page_free(p);
+		fail(j, 502, "mover sends more messages than were asked for");
 		return;
 	}
 	n = p->n;

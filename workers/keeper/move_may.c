@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "archive.h"
 #include "keeper.h"
 #include "move.h"
 #include "worker.h"
@@ -63,4 +64,19 @@ import_may(struct client c, const struct pass *who,
 	else
 		return true;
 	return false;
+}
+
+bool
+import_id_free(const char *id)
+{
+	return agent_by_id(id) == NULL && !pool_knows(id) &&
+	    !archive_knows(id) && !teardown_runs(id);
+}
+
+bool
+import_may_keep(const struct pass *who, const struct m_move_record *r,
+    bool ours)
+{
+	return import_id_free(r->agent_id) && (who->role == ROLE_ADMIN ||
+	    (ours && strcmp(r->owner, who->principal) == 0));
 }

@@ -345,8 +345,10 @@ on_list(struct msg *m, void *arg)
 	struct export	*e = arg;
 	struct move_section	*s;
 
-	if (m != NULL && m->type == MSG_MOVE_SECTION && m->more &&
-	    e->nlist < SECTIONS_MAX) {
+	/* It ends with the last frame, whatever comes before. */
+	if (m != NULL && m->more) {
+		if (m->type != MSG_MOVE_SECTION || e->nlist == SECTIONS_MAX)
+			return;
 		s = &e->list[e->nlist++];
 		(void)strlcpy(s->name, m->u.move_section.section,
 		    sizeof(s->name));

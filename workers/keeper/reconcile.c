@@ -80,6 +80,17 @@ row_of(const struct agent *a)
 	return NULL;
 }
 
+/* What its instance is when it is as it should be. */
+static const char *
+now_is(const struct agent *a)
+{
+	if (a->state == AGENT_PAUSED || (a->asleep &&
+	    strcmp(idle_verb(), "freeze") == 0))
+		return "Frozen";
+	return a->state == AGENT_RUNNING && !a->asleep ? "Running" :
+	    "Stopped";
+}
+
 static void
 on_acted(struct msg *m, void *arg)
 {
@@ -90,8 +101,7 @@ on_acted(struct msg *m, void *arg)
 			log_warnx("agent %s: %s", a->slug,
 			    m->u.ct_done.error);
 		else
-			agent_seen(a, a->state == AGENT_RUNNING ? "Running" :
-			    a->state == AGENT_PAUSED ? "Frozen" : "Stopped");
+			agent_seen(a, now_is(a));
 		if (m->u.ct_done.status < 300 &&
 		    m->u.ct_done.uid_count != 0) {
 			a->uid_base = m->u.ct_done.uid_base;
@@ -125,6 +135,16 @@ act(const struct agent *a, const char *verb)
 		free(id);
 }
 
+/*
+ * Did it come into being while the list was made?  Its deploy may have ended
+ * since: then the list need not have it, and it is there all the same.
+ */
+static bool
+is_younger(const struct agent *a)
+{
+	return a->created_at >= rc.asked_at || a->started_at >= rc.asked_at;
+}
+
 static void
 check_agent(struct agent *a)
 {
@@ -135,11 +155,11 @@ check_agent(struct agent *a)
 	if (a->job != NULL || a->doing != NULL || a->state == AGENT_DELETING)
 		return;
 	if (r == NULL) {
-		/* Younger than the list, or the list was cut. */
-		if (rc.n < ROWS_MAX && a->created_at < rc.asked_at)
-			agent_seen(a, "");
-		if (a->state != AGENT_RUNNING || rc.n == ROWS_MAX ||
-		    a->created_at >= rc.asked_at)
+		/* A list that was cut proves nothing either. */
+		if (rc.n == ROWS_MAX || is_younger(a))
+			return;
+		agent_seen(a, "");
+		if (a->state != AGENT_RUNNING)
 			return;
 		log_warnx("agent %s: its instance %s is gone", a->slug,
 		    a->instance);

@@ -28,6 +28,7 @@
 
 static struct {
 	struct event	*timer;
+	uint64_t	 not_before;	/* sys_now_ms(): the rows cannot be written */
 	char		 agent_id[ID_LEN + 1];	/* "": nothing is at work */
 	char		 made[SNAP_MAX + 1];
 	/* The schedule's own, as the list told them. */
@@ -68,12 +69,14 @@ schedule_parse(const char *text, struct schedule *s)
 
 /* ---- one agent ---- */
 
+/* What cannot be noted would be done again at once, and again. */
 static void
 made_at(const struct agent *a, double when)
 {
-	(void)db_exec(keeper_db(), "INSERT INTO snapshot_made (agent_id, "
+	if (db_exec(keeper_db(), "INSERT INTO snapshot_made (agent_id, "
 	    "owner_id, at) VALUES (?1, ?2, ?3) ON CONFLICT (agent_id) DO "
-	    "UPDATE SET at = ?3", "ssd", a->id, a->owner, when);
+	    "UPDATE SET at = ?3", "ssd", a->id, a->owner, when) == -1)
+		sc.not_before = sys_now_ms() + RETRY_S * 1000ULL;
 }
 
 static struct agent *
@@ -95,8 +98,9 @@ over(void)
 	(void)evtimer_add(sc.timer, &now);
 }
 
+/* made: it is only that older ones stay, until the next one is made. */
 static void
-failed(struct agent *a, struct msg *m)
+failed(struct agent *a, struct msg *m, bool made)
 {
 	const char	*why = m != NULL ? m->u.ct_done.error :
 	    "the container worker does not answer";
@@ -104,7 +108,8 @@ failed(struct agent *a, struct msg *m)
 
 	log_warnx("agent %s: snapshot by schedule: %s", a->slug, why);
 	(void)schedule_parse(a->snapshots, &s);
-	made_at(a, sys_time() - s.every + RETRY_S);
+	if (!made)
+		made_at(a, sys_time() - s.every + RETRY_S);
 	tracebox_lifecycle(a->id, "snapshot_failed", sc.made, why);
 	tracebox_kick();
 	over();
@@ -128,7 +133,7 @@ on_pruned(struct msg *m, void *arg)
 	if (a == NULL)
 		over();
 	else if (m == NULL || m->u.ct_done.status >= 300)
-		failed(a, m);
+		failed(a, m, true);
 	else
 		prune(a);
 }
@@ -167,7 +172,7 @@ on_row(struct msg *m, void *arg)
 		return;
 	}
 	if (m == NULL || m->u.ct_done.status >= 300) {
-		failed(a, m);
+		failed(a, m, true);
 		return;
 	}
 	qsort(sc.names, sc.n, sizeof(sc.names[0]), newest_first);
@@ -185,7 +190,7 @@ on_made(struct msg *m, void *arg)
 		return;
 	}
 	if (m == NULL || m->u.ct_done.status >= 300) {
-		failed(a, m);
+		failed(a, m, false);
 		return;
 	}
 	made_at(a, sys_time());
@@ -235,7 +240,7 @@ look(void)
 	char		 stamp[STAMP_LEN + 1];
 	struct agent	*a;
 
-	if (sc.agent_id[0] != '\0' ||
+	if (sc.agent_id[0] != '\0' || sys_now_ms() < sc.not_before ||
 	    !peer_is_up(worker_peer(PROC_CONTAINER)))
 		return;
 	for (a = agent_first(); a != NULL; a = agent_next(a))

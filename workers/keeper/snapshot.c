@@ -268,7 +268,8 @@ done(struct saga *s)
 static const struct saga_step steps[] = {
 	{ "look", run_look, NULL },
 	{ "stop", saga_live_stop, saga_live_again },
-	{ "rewind", run_rewind, NULL },
+	/* If container ended in the middle of it, rights of then are there. */
+	{ "rewind", run_rewind, saga_live_rights },
 	{ "tag", run_tag, NULL },
 	{ "rights", saga_live_rights, NULL },
 	{ "again", saga_live_again, NULL },

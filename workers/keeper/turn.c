@@ -396,7 +396,10 @@ h_bridge_reply(struct peer *p, struct msg *m)
 		(void)peer_done(p, m->id, 202, NULL);
 		return 0;
 	}
-	if (strcmp(in->cause, "out_of_memory") == 0)
+	/* With the end of a turn, so once for each: it costs a commit. */
+	if (strcmp(in->cause, "out_of_memory") == 0 &&
+	    (strcmp(in->kind, "final") == 0 ||
+	    strcmp(in->kind, "error") == 0))
 		oom_told(a, in->trace_id, t->channel_id);
 	if (strcmp(in->kind, "delta") == 0)
 		(void)delta(p, m->id, in->seq, t, in->content);
