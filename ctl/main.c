@@ -142,11 +142,12 @@ static const struct verb verbs[] = {
 	{ "image", "compare", "FILE FILE", "what is not the same in two of "
 	    "them", 2, 2, cmd_image_compare },
 	{ "image", "list", "", "container images", 0, 0, cmd_image_list },
-	{ "doctor", NULL, "[--repair]", "what is missing on this machine, "
-	    "what differs from what should be, and what mends it", 0, 1,
-	    cmd_doctor },
+	{ "doctor", NULL, "[--repair]", "what is missing or not as it should "
+	    "be, and what mends it", 0, 1, cmd_doctor },
 };
 #define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))
+
+#define WIDTH	78	/* of a line of help */
 
 static const struct verb *running;	/* for its usage */
 
@@ -167,23 +168,78 @@ ctl_usage(void)
 	return CTL_USAGE;
 }
 
-/* All verbs, or those of one noun; CTL_USAGE when there is none. */
+/* The verbs of a noun on lines of a terminal's width. */
+static void
+print_noun(FILE *f, const char *noun)
+{
+	size_t i, col = 0;
+
+	for (i = 0; i < NVERBS; i++) {
+		if (strcmp(noun, verbs[i].noun) != 0)
+			continue;
+		if (verbs[i].verb == NULL) {
+			(void)fprintf(f, "  %-10s%s", noun, verbs[i].help);
+			continue;
+		}
+		if (col == 0 || col + 1 + strlen(verbs[i].verb) > WIDTH) {
+			(void)fprintf(f, "%s  %-10s", col == 0 ? "" : "\n",
+			    col == 0 ? noun : "");
+			col = 12;
+		} else {
+			col += (size_t)fprintf(f, " ");
+		}
+		col += (size_t)fprintf(f, "%s", verbs[i].verb);
+	}
+	(void)fprintf(f, "\n");
+}
+
+static void
+overview(FILE *f)
+{
+	size_t i, j;
+
+	(void)fprintf(f, "usage: agentctl [-s SOCKET | --url URL "
+	    "[--token-file FILE]] [--json] VERB ...\n\n");
+	for (i = 0; i < NVERBS; i++) {
+		for (j = 0; strcmp(verbs[j].noun, verbs[i].noun) != 0; j++)
+			continue;
+		if (j == i)
+			print_noun(f, verbs[i].noun);
+	}
+	(void)fprintf(f, "\nMore of one: agentctl help agent, agentctl agent "
+	    "deploy --help; of all: agentctl(8).\n");
+}
+
+/* Of all in short, of a noun, or of one verb; CTL_USAGE: there is none. */
 static int
-help(FILE *f, const char *noun)
+help(FILE *f, const char *noun, const char *verb)
 {
 	size_t i;
 	int n = 0;
 
-	if (noun == NULL)
-		(void)fprintf(f, "usage: agentctl [-s SOCKET | --url URL "
-		    "[--token-file FILE]] [--json] VERB ...\n\n");
+	if (noun == NULL) {
+		overview(f);
+		return CTL_OK;
+	}
 	for (i = 0; i < NVERBS; i++) {
-		if (noun != NULL && strcmp(noun, verbs[i].noun) != 0)
+		if (strcmp(noun, verbs[i].noun) != 0 || (verb != NULL &&
+		    (verbs[i].verb == NULL ||
+		    strcmp(verb, verbs[i].verb) != 0)))
 			continue;
 		print_verb(f, &verbs[i]);
 		n++;
 	}
 	return n > 0 ? CTL_OK : CTL_USAGE;
+}
+
+/* Is help asked for, before what "--" keeps from us? */
+static bool
+wants_help(char **argv)
+{
+	for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++)
+		if (strcmp(*argv, "--help") == 0 || strcmp(*argv, "-h") == 0)
+			return true;
+	return false;
 }
 
 static void
@@ -284,6 +340,10 @@ run(struct ctl *ctl, int argc, char **argv)
 		running = v;
 		argc -= skip;
 		argv += skip;
+		if (wants_help(argv)) {
+			print_verb(stdout, v);
+			return CTL_OK;
+		}
 		if (argc > 0 && strcmp(argv[0], "--") == 0 && v->max != -1) {
 			argc--;
 			argv++;
@@ -292,7 +352,9 @@ run(struct ctl *ctl, int argc, char **argv)
 			return ctl_usage();
 		return v->run(ctl, argc, argv);
 	}
-	if (help(stderr, argv[0]) == CTL_USAGE)
+	if (argc == 2 && wants_help(argv + 1))
+		return help(stdout, argv[0], NULL);
+	if (help(stderr, argv[0], NULL) == CTL_USAGE)
 		(void)fprintf(stderr, "agentctl: there is no verb '%s'; try: "
 		    "agentctl help\n", argv[0]);
 	return CTL_USAGE;
@@ -311,12 +373,17 @@ main(int argc, char *argv[])
 	n = global_options(&ctl, argv + 1);
 	argv++;
 	if (n == 0) {
-		(void)help(stderr, NULL);
+		overview(stderr);
 		return CTL_USAGE;
 	}
 	if (strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 ||
-	    strcmp(argv[0], "-h") == 0)
-		return help(stdout, n > 1 ? argv[1] : NULL);
+	    strcmp(argv[0], "-h") == 0) {
+		ret = help(stdout, n > 1 ? argv[1] : NULL,
+		    n > 2 ? argv[2] : NULL);
+		if (ret == CTL_USAGE)
+			warnx("there is no such verb; try: agentctl help");
+		return ret;
+	}
 	ctl.color = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
 	rest_init();
 	ret = run(&ctl, n, argv);

@@ -147,10 +147,31 @@ def test_wrong_calls(api, args):
 
 def test_help_names_every_verb(api):
     text = api.run("help").stdout
-    for verb in ("status", "agent deploy", "chat", "trace", "provider add",
-                 "logs", "log-level", "image build", "doctor"):
-        assert f"agentctl {verb}" in text
+    assert all(len(line) < 90 for line in text.splitlines())
+    for noun, verb in (("agent", "deploy"), ("provider", "add"),
+                       ("image", "build"), ("recycle", "list")):
+        assert noun in text and verb in text
+        assert f"agentctl {noun} {verb} " in api.run("help", noun).stdout
+    for verb in ("status", "chat", "trace", "logs", "log-level", "doctor"):
+        assert verb in text
     assert "chat" not in api.run("help", "agent").stdout
+
+
+@pytest.mark.parametrize("args", [
+    ("agent", "deploy", "--help"), ("agent", "deploy", "x", "-h"),
+    ("help", "agent", "deploy")])
+def test_help_of_one_verb(api, args):
+    done = api.run(*args)
+    assert done.returncode == 0 and not done.stderr and not api.seen
+    assert "agentctl agent deploy NAME" in done.stdout
+    assert "agent list" not in done.stdout
+
+
+def test_help_of_no_verb(api):
+    assert api.run("help", "agent", "nosuch").returncode == 2
+    # What follows "--" is a command's own.
+    done = api.run("agent", "exec", "x", "--", "ls", "--help")
+    assert "agentctl agent exec" not in done.stdout
 
 
 def test_error_of_the_service_is_told_and_harmless(api):
