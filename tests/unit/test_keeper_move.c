@@ -30,6 +30,9 @@ static struct {
 	struct peer	*container;
 	uint64_t	 held[4];
 	unsigned	 n, drops, pages;
+	bool		 hold_chat;
+	struct peer	*mover;
+	uint64_t	 chat;		/* the request that is held */
 } mv;
 
 static void
@@ -115,7 +118,10 @@ mover(struct peer *p, struct msg *m)
 			image_made(m->id);
 		break;
 	case MSG_MOVE_CHAT:
-		say_page(p, m->id);
+		mv.mover = p;
+		mv.chat = m->id;
+		if (!mv.hold_chat)
+			say_page(p, m->id);
 		break;
 	case MSG_TRACE_IMPORT:
 		(void)peer_reply_id(p, m->id, MSG_TRACE_MOVED, false, &end,
@@ -206,6 +212,32 @@ test_container_dies(void **state)
 	assert_true(fake_until("conf:running"));
 }
 
+/* Deleted while its chat comes: no instance is made any more. */
+static void
+test_deleted(void **state)
+{
+	static struct fake_answer	 a, b;
+	struct m_agent_action		 d = { { NULL, 0 }, "moved", "delete",
+	    0, 0 };
+	int				 i;
+
+	(void)state;
+	mv.hold_chat = true;
+	import(&a);
+	for (i = 0; i < 400 && mv.chat == 0; i++)
+		fake_run(5);
+	assert_int_not_equal(mv.chat, 0);
+	(void)fake_send(MSG_AGENT_ACTION, &d, &b);
+	fake_run(20);
+	assert_int_equal(step_get("moved"), 200);
+	fake_log_clear();
+	say_page(mv.mover, mv.chat);
+	assert_true(fake_done(&b));
+	assert_int_equal(b.status, 200);
+	assert_null(strstr(fake_log(), "create"));
+	assert_int_equal(step_get("moved"), 404);
+}
+
 /* More messages at once than keeper takes: nothing of the agent is left. */
 static void
 test_page_too_long(void **state)
@@ -232,6 +264,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		M(test_twice), M(test_container_dies), M(test_page_too_long),
+		M(test_deleted),
 	};
 
 	if (sodium_init() == -1)

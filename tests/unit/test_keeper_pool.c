@@ -86,6 +86,49 @@ test_adopt(void **state)
 	assert_int_equal(fake_count("SELECT count(*) FROM agent"), 1);
 }
 
+/* Nor is it left behind if nothing becomes of the agent. */
+static void
+test_refused(void **state)
+{
+	(void)state;
+	begin();
+	make_one();
+	script.policy = 404;
+	fake_log_clear();
+	step_ask_deploy("Alpha", "");
+	assert_int_equal(ans.status, 404);
+	assert_true(fake_until("destroy"));
+	assert_true(fake_until("unlisten"));
+	assert_null(strstr(fake_log(), "adopt"));
+}
+
+/* The same if keeper is killed before it comes to that. */
+static void
+test_refused_later(void **state)
+{
+	static struct fake_answer	 a;
+	struct m_agent_deploy		 d;
+
+	(void)state;
+	begin();
+	make_one();
+	script.hold_policy = true;
+	fake_log_clear();
+	memset(&d, 0, sizeof(d));
+	d.name = "Alpha";
+	d.framework = "pi";
+	d.model = "demo";
+	(void)fake_send(MSG_AGENT_DEPLOY, &d, &a);
+	assert_true(fake_until("policy"));
+	fake_kill();
+	script.hold_policy = false;
+	script.policy = 404;
+	script.warm_pool = NULL;
+	script.instance = "";
+	fake_begin();
+	assert_true(fake_until("destroy"));
+}
+
 /* What cannot be taken is no reason to fail. */
 static void
 test_cold_instead(void **state)
@@ -255,6 +298,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_refused), T(test_refused_later),
 		T(test_adopt), T(test_cold_instead),
 		T(test_killed_while_made), T(test_restart),
 		T(test_new_image), T(test_held_back), T(test_wake),

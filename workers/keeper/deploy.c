@@ -228,6 +228,8 @@ deploy_begin(struct client c, const struct pass *who, struct agent *a,
 	j = job_new(id, a->id, a->instance, a);
 	j->asker = c;
 	j->source = source;
+	/* One made ahead is there before anything is asked. */
+	j->sm.instance = source == JOB_POOL;
 	j->due = job_due();
 	(void)strlcpy(j->source_ref, ref, sizeof(j->source_ref));
 	/* On disk before anything else hears of it. */

@@ -168,7 +168,7 @@ jobrow_resume(struct job *j)
 			rollback = true;
 		else if (j->marks[n].step > reached)
 			reached = j->marks[n].step;
-	j->sm.instance = reached >= JS_INSTANCE;
+	j->sm.instance = reached >= JS_INSTANCE || j->source == JOB_POOL;
 	j->sm.failed_at = j->sm.step;
 	j->sm.step = rollback ? JS_ROLLBACK : reached;
 }

@@ -122,7 +122,7 @@ resume(struct jobsm *sm)
 	if (sm->step > JS_CHANNEL)
 		return 0;
 	/* The intent to make it was on disk. */
-	sm->instance = sm->step >= JS_INSTANCE;
+	sm->instance = sm->instance || sm->step >= JS_INSTANCE;
 	sm->step = JS_POLICY;
 	return JA_POLICY | JA_SOCKET;
 }

@@ -49,6 +49,16 @@ fail(struct job *j, uint32_t status, const char *error)
 	job_fail(j, JE_CREATE_FAILED, status, "%s", error);
 }
 
+/* Whoever has deleted it meanwhile need not wait for what is left to do. */
+static bool
+is_over(struct job *j)
+{
+	if (j->sm.step == JS_INSTANCE)
+		return false;
+	fail(j, 409, "it was deleted");
+	return true;
+}
+
 /* ---- the instance, then its trace ---- */
 
 static void
@@ -94,7 +104,7 @@ on_made(struct msg *m, void *arg)
 	struct m_move_id	 out = { j->source_ref };
 
 	if (m == NULL || m->type != MSG_CT_DONE ||
-	    m->u.ct_done.status >= 300) {
+	    m->u.ct_done.status >= 300 || j->sm.step != JS_INSTANCE) {
 		job_on_created(m, j);
 		return;
 	}
@@ -111,6 +121,8 @@ make(struct job *j)
 {
 	const struct import_use	*u = import_use(j->source_ref);
 
+	if (is_over(j))
+		return;
 	if (u == NULL)
 		fail(j, 503, "the import was given up");
 	else if (job_ask_image(j, u->fingerprint, on_made) == 0)
@@ -306,6 +318,8 @@ next_page(struct job *j)
 	struct m_move_id	 m = { j->source_ref };
 	struct page		*p;
 
+	if (is_over(j))
+		return;
 	if ((p = calloc(1, sizeof(*p))) == NULL)
 		fatal("messages");
 	p->job = j;

@@ -31,6 +31,7 @@ on_adopted(struct msg *m, void *arg)
 	log_warnx("agent %s: the instance made ahead cannot be taken, a new "
 	    "one is made: %s", j->agent->slug, m->u.ct_done.error);
 	j->source = JOB_IMAGE;
+	j->agent->image[0] = '\0';
 	(void)db_exec(keeper_db(), "UPDATE job SET source = 'image', "
 	    "source_ref = '' WHERE id = ?1", "s", j->id);
 	job_ask_create(j);
