@@ -128,22 +128,8 @@ on_found(const struct incus_reply *r, void *arg)
 	struct action *a = arg;
 	struct instance i;
 
-	if (r->status == 404) {
-		op_done(&a->op, 404, NULL, "the instance %s is not there",
-		    a->op.instance);
-		return;
-	}
-	if (r->status != 200) {
-		op_fail(&a->op, r, NULL);
-		return;
-	}
-	instance_read(r->meta, &i);
-	if (!instance_is(&i, a->agent_id)) {
-		op_done(&a->op, 409, NULL, "the instance %s belongs to "
-		    "somebody else: left alone", a->op.instance);
-		return;
-	}
-	change(a, &i);
+	if (instance_of(&a->op, a->op.instance, a->agent_id, r, &i))
+		change(a, &i);
 }
 
 static void

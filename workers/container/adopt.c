@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "container.h"
+#include "image.h"
 #include "jbuf.h"
 #include "sys.h"
 
@@ -56,26 +57,9 @@ on_patched(const struct incus_reply *r, void *arg)
 		op_done(&a->op, 200, &a->map, "%s", "");
 }
 
-/* A disk device is replaced as a whole. */
-static void
-put_root(struct jbuf *b, const struct adopt *a)
-{
-	jb_key(b, "devices");
-	jb_obj(b);
-	jb_key(b, "root");
-	jb_obj(b);
-	jb_kstr(b, "type", "disk");
-	jb_kstr(b, "path", "/");
-	jb_kstr(b, "pool", env_pool());
-	kv(b, "size", limits_root_size(a->disk, a->base));
-	jb_end(b);
-	jb_end(b);
-}
-
 static void
 patch(struct adopt *a)
 {
-	char path[CT_PATH_LEN];
 	struct jbuf b;
 
 	jbuf_init(&b, 8192);
@@ -87,13 +71,15 @@ patch(struct adopt *a)
 	kv(&b, "limits.processes", a->processes);
 	jb_kstr(&b, "user.agentd.slug", a->slug);
 	jb_end(&b);
-	if (limits_root_size(a->disk, a->base) > 0)
-		put_root(&b, a);
+	if (limits_root_size(a->disk, a->base) > 0) {
+		/* A device is replaced as a whole. */
+		jb_key(&b, "devices");
+		jb_obj(&b);
+		limits_root(&b, a->disk, a->base);
+		jb_end(&b);
+	}
 	jb_end(&b);
-	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s",
-	    a->op.instance, env_project());
-	incus_call("PATCH", path, jbuf_text(&b, NULL), CT_TIMEOUT,
-	    INCUS_REPLY_MAX, on_patched, a);
+	instance_call("PATCH", a->op.instance, &b, CT_TIMEOUT, on_patched, a);
 	jbuf_free(&b);
 }
 
@@ -104,19 +90,13 @@ on_found(const struct incus_reply *r, void *arg)
 	const char *base;
 	struct instance i;
 
-	if (r->status != 200) {
-		op_fail(&a->op, r, NULL);
+	if (!instance_of(&a->op, a->op.instance, a->agent_id, r, &i))
 		return;
-	}
-	instance_read(r->meta, &i);
 	base = meta_str(meta_obj(r->meta, "config"), "volatile.base_image");
 	strlcpy(a->status, i.status, sizeof(a->status));
 	a->map = i.map;
 	a->base = limits_base(r->meta);
-	if (!instance_is(&i, a->agent_id))
-		op_done(&a->op, 409, NULL, "the instance %s belongs to "
-		    "somebody else: left alone", a->op.instance);
-	else if (base == NULL || strcmp(base, a->fingerprint) != 0)
+	if (base == NULL || strcmp(base, a->fingerprint) != 0)
 		op_done(&a->op, 410, NULL, "the instance %s is of an older "
 		    "image %s", a->op.instance, a->image);
 	else if (strcmp(i.status, "Frozen") != 0 &&
@@ -150,12 +130,8 @@ static void
 run(struct op *op)
 {
 	struct adopt *a = (struct adopt *)op;
-	char path[CT_PATH_LEN];
 
-	snprintf(path, sizeof(path), "/1.0/images/aliases/%s?project=%s",
-	    a->image, env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_alias,
-	    a);
+	imgget_alias(a->image, on_alias, a);
 }
 
 /* The name of the first field that is not as it must be, or NULL. */
@@ -170,15 +146,7 @@ bad_field(const struct m_ct_adopt *m)
 		return "slug";
 	if (!valid_alias(m->image))
 		return "image";
-	if (m->memory == 0 || m->memory > 1ULL << 50)
-		return "memory";
-	if (m->cpus < 1 || m->cpus > 4096)
-		return "cpus";
-	if (m->disk > 1ULL << 50)
-		return "disk";
-	if (m->processes < 1 || m->processes > 4194304)
-		return "processes";
-	return NULL;
+	return limits_bad(m->memory, m->cpus, m->processes, m->disk);
 }
 
 void

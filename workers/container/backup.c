@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "container.h"
+#include "image.h"
 #include "jbuf.h"
 #include "log.h"
 #include "sys.h"
@@ -111,8 +112,7 @@ clean(struct backup *b, const struct incus_reply *r)
 		remove_snapshot(b);
 		return;
 	}
-	snprintf(path, sizeof(path), "/1.0/images/%s?project=%s",
-	    b->fingerprint, env_project());
+	imgpath(path, sizeof(path), b->fingerprint);
 	incus_call("DELETE", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX,
 	    on_image_gone, b);
 }

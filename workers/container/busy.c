@@ -88,6 +88,27 @@ busy_find(struct json_object *meta, enum busy_with with, const char *instance)
 	return NULL;
 }
 
+void
+busy_list(incus_fn fn, void *arg)
+{
+	char path[CT_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/1.0/operations?recursion=1&project=%s",
+	    env_project());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX, fn, arg);
+}
+
+void
+busy_end(const char *id, incus_fn fn, void *arg)
+{
+	char path[CT_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/1.0/operations/%s/wait?timeout=%d", id,
+	    CT_TIMEOUT);
+	incus_call("GET", path, NULL, CT_TIMEOUT + 5, INCUS_REPLY_MAX, fn,
+	    arg);
+}
+
 static void
 on_waited(const struct incus_reply *r, void *arg)
 {
@@ -105,16 +126,12 @@ static void
 on_operations(const struct incus_reply *r, void *arg)
 {
 	struct busy *b = arg;
-	char path[CT_PATH_LEN];
 	struct incus_reply late;
 	const char *id;
 
 	id = r->status == 200 ? busy_find(r->meta, b->with, b->instance) : NULL;
 	if (id != NULL && b->tries < TRIES) {
-		snprintf(path, sizeof(path), "/1.0/operations/%s/wait?"
-		    "timeout=%d", id, CT_TIMEOUT);
-		incus_call("GET", path, NULL, CT_TIMEOUT + 5, INCUS_REPLY_MAX,
-		    on_waited, b);
+		busy_end(id, on_waited, b);
 		return;
 	}
 	if (id != NULL) {
@@ -133,13 +150,8 @@ on_operations(const struct incus_reply *r, void *arg)
 static void
 ask(struct busy *b)
 {
-	char path[CT_PATH_LEN];
-
 	b->tries++;
-	snprintf(path, sizeof(path), "/1.0/operations?recursion=1&project=%s",
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
-	    on_operations, b);
+	busy_list(on_operations, b);
 }
 
 void

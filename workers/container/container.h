@@ -160,6 +160,9 @@ enum busy_with {
  */
 const char *busy_find(struct json_object *, enum busy_with,
 	    const char *instance);
+/* The list for it; the end of one of them. */
+void	busy_list(incus_fn, void *);
+void	busy_end(const char *id, incus_fn, void *);
 /*
  * Calls with status 200 when there is none, else with why that is unknown,
  * or 504 when there still is one after some minutes.
@@ -179,8 +182,18 @@ struct instance {
 void	instance_read(struct json_object *, struct instance *);
 /* Is it this agent's? */
 bool	instance_is(const struct instance *, const char *agent_id);
-/* Asks for an instance. */
+/* A call to "/1.0/instances/NAME"; body may be NULL. */
+void	instance_call(const char *method, const char *name,
+	    struct jbuf *body, unsigned int timeout, incus_fn, void *);
+/* Asks for an instance, or for all of our project. */
 void	instance_get(const char *name, incus_fn, void *);
+void	instances_get(incus_fn, void *);
+/*
+ * Reads what instance_get() brought.  False if that is not an instance of
+ * this agent: the operation is answered then.
+ */
+bool	instance_of(struct op *, const char *name, const char *agent_id,
+	    const struct incus_reply *, struct instance *);
 /* Changes its state: start, stop. */
 void	instance_state(const char *name, const char *action,
 	    unsigned int timeout, bool force, incus_fn, void *);
@@ -240,6 +253,8 @@ const char	*limits_bad(uint64_t memory, uint32_t cpus,
  * blocks against the limit, but not as the instance's own.
  */
 uint64_t	 limits_root_size(uint64_t disk, uint64_t base);
+/* The root disk as a member of devices. */
+void		 limits_root(struct jbuf *, uint64_t disk, uint64_t base);
 /* The bytes of an image unpacked, from what Incus says of it. */
 uint64_t	 limits_image_base(struct json_object *image);
 /* The same as an instance has noted it. */

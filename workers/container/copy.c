@@ -71,7 +71,6 @@ on_copied(const struct incus_reply *r, void *arg)
 {
 	struct create *c = arg;
 	struct json_object *config;
-	char path[CT_PATH_LEN];
 	struct jbuf b;
 
 	if (r->status != 200) {
@@ -94,10 +93,8 @@ on_copied(const struct incus_reply *r, void *arg)
 	create_devices(&b, c);
 	jb_end(&b);
 	json_object_put(config);
-	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s",
-	    c->op.instance, env_project());
-	incus_call("PUT", path, jbuf_text(&b, NULL), CT_TIMEOUT,
-	    INCUS_REPLY_MAX, on_made_exact, c);
+	instance_call("PUT", c->op.instance, &b, CT_TIMEOUT, on_made_exact,
+	    c);
 	jbuf_free(&b);
 }
 
@@ -121,11 +118,8 @@ post(void *arg)
 	uint64_t disk = c->disk;
 	struct jbuf b;
 
-	if (c->op.orphan) {
-		gate_leave(&c->turn);
-		op_done(&c->op, 503, NULL, "nobody waits for it");
+	if (!create_wanted(c))
 		return;
-	}
 	(void)snprintf(source, sizeof(source), "%s%s%s", c->source,
 	    c->snapshot[0] != '\0' ? "/" : "", c->snapshot);
 	jbuf_init(&b, 65536);
@@ -187,23 +181,13 @@ run(struct op *op)
 {
 	struct create *c = (struct create *)op;
 
-	if (op->orphan)
-		op_done(op, 503, NULL, "nobody waits for it");
-	else
+	if (create_wanted(c))
 		instance_get(c->source, on_source, c);
 }
 
 static const char *
-bad_field(const struct m_ct_copy *m)
+bad_field(const struct m_ct_copy *m, const struct m_ct_create *as)
 {
-	const struct m_ct_create as = {
-		.agent_id = m->agent_id, .instance = m->instance,
-		.slug = m->slug, .node_id = m->node_id, .image = "copy",
-		.sock_dir = m->sock_dir, .memory = m->memory,
-		.cpus = m->cpus, .disk = m->disk, .processes = m->processes,
-		.request = m->request,
-	};
-
 	if (!sys_is_id(m->source_id))
 		return "source_id";
 	if (!valid_instance(m->source) ||
@@ -211,36 +195,31 @@ bad_field(const struct m_ct_copy *m)
 		return "source";
 	if (m->snapshot[0] != '\0' && !valid_snapshot(m->snapshot))
 		return "snapshot";
-	return create_bad_field(&as);
+	return create_bad_field(as);
 }
 
 void
 copy_start(uint64_t id, const struct m_ct_copy *m)
 {
+	const struct m_ct_create as = {
+		.agent_id = m->agent_id, .instance = m->instance,
+		.slug = m->slug, .node_id = m->node_id, .image = "copy",
+		.sock_dir = m->sock_dir, .memory = m->memory,
+		.cpus = m->cpus, .disk = m->disk, .processes = m->processes,
+		.request = m->request, .again = m->again,
+	};
 	struct create *c;
 	const char *field;
 
-	if ((field = bad_field(m)) != NULL) {
+	if ((field = bad_field(m, &as)) != NULL) {
 		op_refuse(id, 400, "an instance cannot be copied: %s is not "
 		    "valid", field);
 		return;
 	}
-	if (create_take_over(id, "copy", m->instance, m->agent_id,
-	    m->request) || (c = op_new(sizeof(*c), id, "copy", m->instance,
-	    run, NULL)) == NULL)
+	if ((c = create_new(id, "copy", &as, run, post)) == NULL)
 		return;
-	strlcpy(c->agent_id, m->agent_id, sizeof(c->agent_id));
-	strlcpy(c->slug, m->slug, sizeof(c->slug));
-	strlcpy(c->sock_dir, m->sock_dir, sizeof(c->sock_dir));
 	strlcpy(c->source_id, m->source_id, sizeof(c->source_id));
 	strlcpy(c->source, m->source, sizeof(c->source));
 	strlcpy(c->snapshot, m->snapshot, sizeof(c->snapshot));
-	strlcpy(c->request, m->request, sizeof(c->request));
-	c->resume = m->again != 0;
-	c->post = post;
-	c->memory = m->memory;
-	c->disk = m->disk;
-	c->cpus = m->cpus;
-	c->processes = m->processes;
 	op_start(&c->op);
 }

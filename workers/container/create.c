@@ -23,6 +23,7 @@
 
 #include "container.h"
 #include "create.h"
+#include "image.h"
 #include "jbuf.h"
 #include "log.h"
 #include "sys.h"
@@ -172,6 +173,16 @@ on_quiet(const struct incus_reply *r, void *arg)
 		instance_get(c->op.instance, on_looked, c);
 }
 
+bool
+create_wanted(struct create *c)
+{
+	if (!c->op.orphan)
+		return true;
+	gate_leave(&c->turn);
+	op_done(&c->op, 503, NULL, "nobody waits for it");
+	return false;
+}
+
 void
 create_enter(struct create *c)
 {
@@ -182,18 +193,44 @@ create_enter(struct create *c)
 		gate_enter(&c->turn, c->post, c);
 }
 
-bool
-create_take_over(uint64_t id, const char *verb, const char *instance,
-    const char *agent_id, const char *request)
+/*
+ * keeper was restarted and asks for what is being made for it: the operation
+ * of that verb answers this request then.
+ */
+static bool
+take_over(uint64_t id, const char *verb, const struct m_ct_create *m)
 {
-	struct op *op = op_orphan(verb, instance);
+	struct op *op = op_orphan(verb, m->instance);
 	struct create *c = (struct create *)op;
 
-	if (op == NULL || c->undoing || strcmp(c->request, request) != 0 ||
-	    strcmp(c->agent_id, agent_id) != 0)
+	if (op == NULL || c->undoing || strcmp(c->request, m->request) != 0 ||
+	    strcmp(c->agent_id, m->agent_id) != 0)
 		return false;
 	op_take(op, id);
 	return true;
+}
+
+struct create *
+create_new(uint64_t id, const char *verb, const struct m_ct_create *m,
+    void (*run_fn)(struct op *), gate_fn post_fn)
+{
+	struct create *c;
+
+	if (take_over(id, verb, m) || (c = op_new(sizeof(*c), id, verb,
+	    m->instance, run_fn, NULL)) == NULL)
+		return NULL;
+	strlcpy(c->agent_id, m->agent_id, sizeof(c->agent_id));
+	strlcpy(c->slug, m->slug, sizeof(c->slug));
+	strlcpy(c->image, m->image, sizeof(c->image));
+	strlcpy(c->sock_dir, m->sock_dir, sizeof(c->sock_dir));
+	strlcpy(c->request, m->request, sizeof(c->request));
+	c->resume = m->again != 0;
+	c->post = post_fn;
+	c->memory = m->memory;
+	c->disk = m->disk;
+	c->cpus = m->cpus;
+	c->processes = m->processes;
+	return c;
 }
 
 void
@@ -250,14 +287,7 @@ create_devices(struct jbuf *b, const struct create *c)
 {
 	jb_key(b, "devices");
 	jb_obj(b);
-	jb_key(b, "root");
-	jb_obj(b);
-	jb_kstr(b, "type", "disk");
-	jb_kstr(b, "path", "/");
-	jb_kstr(b, "pool", env_pool());
-	if (limits_root_size(c->disk, c->base) > 0)
-		kv(b, "size", limits_root_size(c->disk, c->base));
-	jb_end(b);
+	limits_root(b, c->disk, c->base);
 	jb_key(b, "agentd-sock");
 	jb_obj(b);
 	jb_kstr(b, "type", "disk");
@@ -275,11 +305,8 @@ post(void *arg)
 	char path[CT_PATH_LEN];
 	struct jbuf b;
 
-	if (c->op.orphan) {
-		gate_leave(&c->turn);
-		op_done(&c->op, 503, NULL, "nobody waits for it");
+	if (!create_wanted(c))
 		return;
-	}
 	jbuf_init(&b, 65536);
 	jb_obj(&b);
 	jb_kstr(&b, "name", c->op.instance);
@@ -322,51 +349,28 @@ static void
 on_alias(const struct incus_reply *r, void *arg)
 {
 	struct create *c = arg;
-	char path[CT_PATH_LEN];
-	const char *target;
 
-	if (r->status == 404) {
+	if (r->status == 404)
 		op_done(&c->op, 404, NULL, "image %s is not there; build it: "
 		    "agentctl image build", c->image);
-		return;
-	}
-	if (r->status != 200) {
-		op_fail(&c->op, r, NULL);
-		return;
-	}
-	target = meta_str(r->meta, "target");
-	if (target == NULL || !valid_fingerprint(target)) {
-		op_done(&c->op, 502, NULL, "Incus names no fingerprint for "
-		    "image %s", c->image);
-		return;
-	}
-	strlcpy(c->fingerprint, target, sizeof(c->fingerprint));
-	snprintf(path, sizeof(path), "/1.0/images/%s?project=%s",
-	    c->fingerprint, env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_image,
-	    c);
+	else if (imgget_target(&c->op, c->image, r, c->fingerprint))
+		imgget(c->fingerprint, on_image, c);
 }
 
 static void
 run(struct op *op)
 {
 	struct create *c = (struct create *)op;
-	char path[CT_PATH_LEN];
 
-	if (op->orphan) {
-		op_done(op, 503, NULL, "nobody waits for it");
+	if (!create_wanted(c))
 		return;
-	}
 	if (valid_fingerprint(c->image)) {
 		/* Of an import: it has no alias. */
 		strlcpy(c->fingerprint, c->image, sizeof(c->fingerprint));
 		gate_enter(&c->turn, c->post, c);
-		return;
+	} else {
+		imgget_alias(c->image, on_alias, c);
 	}
-	snprintf(path, sizeof(path), "/1.0/images/aliases/%s?project=%s",
-	    c->image, env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_alias,
-	    c);
 }
 
 /* The name of the first field that is not as it must be, or NULL. */
@@ -401,20 +405,6 @@ create_start(uint64_t id, const struct m_ct_create *m)
 		    "valid", field);
 		return;
 	}
-	if (create_take_over(id, "create", m->instance, m->agent_id,
-	    m->request) || (c = op_new(sizeof(*c), id, "create", m->instance,
-	    run, NULL)) == NULL)
-		return;
-	strlcpy(c->agent_id, m->agent_id, sizeof(c->agent_id));
-	strlcpy(c->slug, m->slug, sizeof(c->slug));
-	strlcpy(c->image, m->image, sizeof(c->image));
-	strlcpy(c->sock_dir, m->sock_dir, sizeof(c->sock_dir));
-	strlcpy(c->request, m->request, sizeof(c->request));
-	c->resume = m->again != 0;
-	c->post = post;
-	c->memory = m->memory;
-	c->disk = m->disk;
-	c->cpus = m->cpus;
-	c->processes = m->processes;
-	op_start(&c->op);
+	if ((c = create_new(id, "create", m, run, post)) != NULL)
+		op_start(&c->op);
 }

@@ -39,14 +39,17 @@ void	create_config(struct jbuf *, const struct create *);
 void	create_devices(struct jbuf *, const struct create *);
 /* The name of the first field that is not as it must be, or NULL. */
 const char *create_bad_field(const struct m_ct_create *);
+/* Does keeper still wait for it?  If not it is over. */
+bool	create_wanted(struct create *);
 /* Calls post when it is its turn, or answers with what is there already. */
 void	create_enter(struct create *);
 /*
- * keeper was restarted and asks for what is being made for it: the operation
- * of that verb answers this request then.
+ * The operation for a request whose fields are good; post asks Incus for the
+ * instance.  NULL if nothing is to be started: another answers the request,
+ * or there are too many.
  */
-bool	create_take_over(uint64_t id, const char *verb, const char *instance,
-	    const char *agent_id, const char *request);
+struct create *create_new(uint64_t id, const char *verb,
+	    const struct m_ct_create *, void (*run)(struct op *), gate_fn post);
 /*
  * Incus has made and started it, or has not: looks, answers keeper, and
  * removes what must not stay.

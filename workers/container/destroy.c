@@ -67,7 +67,6 @@ static void
 on_operations(const struct incus_reply *r, void *arg)
 {
 	struct destroy *d = arg;
-	char path[CT_PATH_LEN];
 	const char *id;
 
 	if (r->status != 200) {
@@ -77,10 +76,7 @@ on_operations(const struct incus_reply *r, void *arg)
 	}
 	id = busy_find(r->meta, BUSY_INSTANCE, d->instance);
 	if (id != NULL && d->tries < TRIES) {
-		snprintf(path, sizeof(path), "/1.0/operations/%s/wait?"
-		    "timeout=%d", id, CT_TIMEOUT);
-		incus_call("GET", path, NULL, CT_TIMEOUT + 5, INCUS_REPLY_MAX,
-		    on_waited, d);
+		busy_end(id, on_waited, d);
 	} else if (id == NULL && d->absent) {
 		over(d, 200);
 	} else if (d->tries < TRIES && !d->absent) {
@@ -97,12 +93,7 @@ on_operations(const struct incus_reply *r, void *arg)
 static void
 wait_others(struct destroy *d)
 {
-	char path[CT_PATH_LEN];
-
-	snprintf(path, sizeof(path), "/1.0/operations?recursion=1&project=%s",
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
-	    on_operations, d);
+	busy_list(on_operations, d);
 }
 
 static void
@@ -124,12 +115,8 @@ on_deleted(const struct incus_reply *r, void *arg)
 static void
 delete(struct destroy *d)
 {
-	char path[CT_PATH_LEN];
-
-	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s",
-	    d->instance, env_project());
-	incus_call("DELETE", path, NULL, 2 * CT_TIMEOUT, INCUS_REPLY_MAX,
-	    on_deleted, d);
+	instance_call("DELETE", d->instance, NULL, 2 * CT_TIMEOUT, on_deleted,
+	    d);
 }
 
 static void

@@ -223,8 +223,7 @@ on_pools(const struct incus_reply *r, void *arg)
 		over("%s", r->error);
 		return;
 	}
-	n = json_object_is_type(r->meta, json_type_array) ?
-	    json_object_array_length(r->meta) : 0;
+	n = meta_len(r->meta);
 	for (i = 0; i < n; i++) {
 		o = json_object_array_get_idx(r->meta, i);
 		name = meta_str(o, "name");

@@ -141,15 +141,11 @@ static void
 on_noted(const struct incus_reply *r, void *arg)
 {
 	struct put *p = arg;
-	char path[CT_PATH_LEN];
 
-	if (r->status != 200) {
+	if (r->status != 200)
 		op_fail(&p->op, r, "who vouches for the image was not noted");
-		return;
-	}
-	imgpath_alias(path, sizeof(path), p->alias);
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_alias,
-	    p);
+	else
+		imgget_alias(p->alias, on_alias, p);
 }
 
 /* All three each time: the image may say such things of itself. */

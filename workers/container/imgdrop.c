@@ -20,20 +20,6 @@
 
 #define PRUNE_MAX	1024		/* images in one go */
 
-void
-imgpath(char *out, size_t size, const char *fingerprint)
-{
-	snprintf(out, size, "/1.0/images/%s?project=%s", fingerprint,
-	    env_project());
-}
-
-void
-imgpath_alias(char *out, size_t size, const char *alias)
-{
-	snprintf(out, size, "/1.0/images/aliases/%s?project=%s", alias,
-	    env_project());
-}
-
 /* ---- one image ---- */
 
 struct drop {
@@ -78,16 +64,14 @@ static void
 on_instances(const struct incus_reply *r, void *arg)
 {
 	struct drop *d = arg;
-	char path[CT_PATH_LEN];
 	const char *base;
-	size_t i, n = 0;
+	size_t i, n;
 
 	if (r->status != 200) {
 		drop_over(d, IMGDROP_FAILED, r);
 		return;
 	}
-	if (json_object_is_type(r->meta, json_type_array))
-		n = json_object_array_length(r->meta);
+	n = meta_len(r->meta);
 	for (i = 0; i < n; i++) {
 		base = meta_str(meta_obj(json_object_array_get_idx(r->meta, i),
 		    "config"), "volatile.base_image");
@@ -96,15 +80,12 @@ on_instances(const struct incus_reply *r, void *arg)
 			return;
 		}
 	}
-	imgpath(path, sizeof(path), d->fingerprint);
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_image,
-	    d);
+	imgget(d->fingerprint, on_image, d);
 }
 
 void
 imgdrop_run(const char *fingerprint, imgdrop_fn fn, void *arg)
 {
-	char path[CT_PATH_LEN];
 	struct drop *d;
 
 	if ((d = calloc(1, sizeof(*d))) == NULL)
@@ -112,10 +93,7 @@ imgdrop_run(const char *fingerprint, imgdrop_fn fn, void *arg)
 	strlcpy(d->fingerprint, fingerprint, sizeof(d->fingerprint));
 	d->fn = fn;
 	d->arg = arg;
-	snprintf(path, sizeof(path), "/1.0/instances?recursion=1&project=%s",
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
-	    on_instances, d);
+	instances_get(on_instances, d);
 }
 
 /* ---- CT_IMAGE_DELETE ---- */
@@ -156,33 +134,21 @@ static void
 on_target(const struct incus_reply *r, void *arg)
 {
 	struct unalias *u = arg;
-	const char *target = meta_str(r->meta, "target");
 	char path[CT_PATH_LEN];
 
-	if (r->status == 404) {
-		op_done(&u->op, 404, NULL, "there is no image %s", u->alias);
-	} else if (r->status != 200) {
-		op_fail(&u->op, r, NULL);
-	} else if (target == NULL || !valid_fingerprint(target)) {
-		op_done(&u->op, 502, NULL, "Incus names no fingerprint for "
-		    "image %s", u->alias);
-	} else {
-		strlcpy(u->fingerprint, target, sizeof(u->fingerprint));
-		imgpath_alias(path, sizeof(path), u->alias);
-		incus_call("DELETE", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX,
-		    on_unaliased, u);
-	}
+	if (!imgget_target(&u->op, u->alias, r, u->fingerprint))
+		return;
+	imgpath_alias(path, sizeof(path), u->alias);
+	incus_call("DELETE", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX,
+	    on_unaliased, u);
 }
 
 static void
 run_delete(struct op *op)
 {
 	struct unalias *u = (struct unalias *)op;
-	char path[CT_PATH_LEN];
 
-	imgpath_alias(path, sizeof(path), u->alias);
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_target,
-	    u);
+	imgget_alias(u->alias, on_target, u);
 }
 
 void
@@ -273,8 +239,7 @@ on_images(const struct incus_reply *r, void *arg)
 	}
 	if ((p->list = json_object_new_array()) == NULL)
 		fatal("image");
-	n = json_object_is_type(r->meta, json_type_array) ?
-	    json_object_array_length(r->meta) : 0;
+	n = meta_len(r->meta);
 	for (i = 0; i < n && json_object_array_length(p->list) < PRUNE_MAX;
 	    i++) {
 		o = json_object_array_get_idx(r->meta, i);
@@ -290,12 +255,7 @@ on_images(const struct incus_reply *r, void *arg)
 static void
 run_prune(struct op *op)
 {
-	char path[CT_PATH_LEN];
-
-	snprintf(path, sizeof(path), "/1.0/images?recursion=1&project=%s",
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX, on_images,
-	    op);
+	imgget_all(on_images, op);
 }
 
 void

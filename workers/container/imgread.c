@@ -97,8 +97,7 @@ on_images(const struct incus_reply *r, void *arg)
 		op_fail(op, r, NULL);
 		return;
 	}
-	n = json_object_is_type(r->meta, json_type_array) ?
-	    json_object_array_length(r->meta) : 0;
+	n = meta_len(r->meta);
 	for (i = 0; i < n; i++)
 		imgread_rows(op, json_object_array_get_idx(r->meta, i), false);
 	op_done(op, 200, NULL, "%s", "");
@@ -107,12 +106,7 @@ on_images(const struct incus_reply *r, void *arg)
 static void
 run_images(struct op *op)
 {
-	char path[CT_PATH_LEN];
-
-	snprintf(path, sizeof(path), "/1.0/images?recursion=1&project=%s",
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX, on_images,
-	    op);
+	imgget_all(on_images, op);
 }
 
 void
@@ -207,36 +201,20 @@ static void
 on_alias(const struct incus_reply *r, void *arg)
 {
 	struct verify *v = arg;
-	const char *target = meta_str(r->meta, "target");
-	char path[CT_PATH_LEN];
 
-	if (r->status == 404) {
-		op_done(&v->op, 404, NULL, "there is no image %s", v->alias);
-	} else if (r->status != 200) {
-		op_fail(&v->op, r, NULL);
-	} else if (target == NULL || !valid_fingerprint(target)) {
-		op_done(&v->op, 502, NULL, "Incus names no fingerprint for "
-		    "image %s", v->alias);
-	} else {
-		strlcpy(v->fingerprint, target, sizeof(v->fingerprint));
-		imgpath(path, sizeof(path), v->fingerprint);
-		incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX,
-		    on_image, v);
-	}
+	if (imgget_target(&v->op, v->alias, r, v->fingerprint))
+		imgget(v->fingerprint, on_image, v);
 }
 
 static void
 run_verify(struct op *op)
 {
 	struct verify *v = (struct verify *)op;
-	char path[CT_PATH_LEN];
 
 	crypto_hash_sha256_init(&v->sha);
 	crypto_generichash_init(&v->blake, NULL, 0,
 	    crypto_generichash_BYTES_MAX);
-	imgpath_alias(path, sizeof(path), v->alias);
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_alias,
-	    v);
+	imgget_alias(v->alias, on_alias, v);
 }
 
 void

@@ -88,5 +88,7 @@ const char	*meta_str(struct json_object *, const char *);
 struct json_object *meta_obj(struct json_object *, const char *);
 struct json_object *meta_arr(struct json_object *, const char *);
 int64_t		 meta_int(struct json_object *, const char *);
+/* The elements of an array; 0 if it is none. */
+size_t		 meta_len(struct json_object *);
 
 #endif /* INCUS_H */

@@ -43,14 +43,52 @@ instance_is(const struct instance *i, const char *agent_id)
 	return i->ours && strcmp(i->agent_id, agent_id) == 0;
 }
 
+bool
+instance_of(struct op *op, const char *name, const char *agent_id,
+    const struct incus_reply *r, struct instance *i)
+{
+	if (r->status == 404) {
+		op_done(op, 404, NULL, "the instance %s is not there", name);
+		return false;
+	}
+	if (r->status != 200) {
+		op_fail(op, r, NULL);
+		return false;
+	}
+	instance_read(r->meta, i);
+	if (instance_is(i, agent_id))
+		return true;
+	op_done(op, 409, NULL, "the instance %s belongs to somebody else: "
+	    "left alone", name);
+	return false;
+}
+
 void
-instance_get(const char *name, incus_fn fn, void *arg)
+instance_call(const char *method, const char *name, struct jbuf *body,
+    unsigned int timeout, incus_fn fn, void *arg)
 {
 	char path[CT_PATH_LEN];
 
 	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s", name,
 	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, fn, arg);
+	incus_call(method, path, body == NULL ? NULL : jbuf_text(body, NULL),
+	    timeout, INCUS_REPLY_MAX, fn, arg);
+}
+
+void
+instance_get(const char *name, incus_fn fn, void *arg)
+{
+	instance_call("GET", name, NULL, CT_TIMEOUT, fn, arg);
+}
+
+void
+instances_get(incus_fn fn, void *arg)
+{
+	char path[CT_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/1.0/instances?recursion=1&project=%s",
+	    env_project());
+	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX, fn, arg);
 }
 
 void

@@ -61,6 +61,21 @@ limits_root_size(uint64_t disk, uint64_t base)
 	return strcmp(env_pool_driver(), "btrfs") == 0 ? disk + base : disk;
 }
 
+void
+limits_root(struct jbuf *b, uint64_t disk, uint64_t base)
+{
+	uint64_t size = limits_root_size(disk, base);
+
+	jb_key(b, "root");
+	jb_obj(b);
+	jb_kstr(b, "type", "disk");
+	jb_kstr(b, "path", "/");
+	jb_kstr(b, "pool", env_pool());
+	if (size > 0)
+		kv(b, "size", size);
+	jb_end(b);
+}
+
 /* Decimal digits and nothing else; 0 if that is not so. */
 static uint64_t
 number(const char *s)
@@ -156,7 +171,6 @@ put_root(struct jbuf *b, const struct limits *l, struct json_object *meta)
 static void
 patch(struct limits *l, struct json_object *meta)
 {
-	char path[CT_PATH_LEN];
 	struct jbuf b;
 
 	jbuf_init(&b, 65536);
@@ -169,10 +183,7 @@ patch(struct limits *l, struct json_object *meta)
 	jb_end(&b);
 	put_root(&b, l, meta);
 	jb_end(&b);
-	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s",
-	    l->op.instance, env_project());
-	incus_call("PATCH", path, jbuf_text(&b, NULL), CT_TIMEOUT,
-	    INCUS_REPLY_MAX, on_patched, l);
+	instance_call("PATCH", l->op.instance, &b, CT_TIMEOUT, on_patched, l);
 	jbuf_free(&b);
 }
 
@@ -182,15 +193,9 @@ on_found(const struct incus_reply *r, void *arg)
 	struct limits *l = arg;
 	struct instance i;
 
-	if (r->status != 200) {
-		op_fail(&l->op, r, NULL);
+	if (!instance_of(&l->op, l->op.instance, l->agent_id, r, &i))
 		return;
-	}
-	instance_read(r->meta, &i);
-	if (!instance_is(&i, l->agent_id))
-		op_done(&l->op, 409, NULL, "the instance %s belongs to "
-		    "somebody else: left alone", l->op.instance);
-	else if (is_so(l, r->meta))
+	if (is_so(l, r->meta))
 		op_done(&l->op, 200, NULL, "%s", "");
 	else
 		patch(l, r->meta);

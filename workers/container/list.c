@@ -27,8 +27,7 @@ on_instances(const struct incus_reply *r, void *arg)
 		op_fail(op, r, NULL);
 		return;
 	}
-	n = json_object_is_type(r->meta, json_type_array) ?
-	    json_object_array_length(r->meta) : 0;
+	n = meta_len(r->meta);
 	for (k = 0; k < n; k++) {
 		o = json_object_array_get_idx(r->meta, k);
 		instance_read(o, &i);
@@ -48,12 +47,7 @@ on_instances(const struct incus_reply *r, void *arg)
 static void
 run_list(struct op *op)
 {
-	char path[CT_PATH_LEN];
-
-	snprintf(path, sizeof(path), "/1.0/instances?recursion=1&project=%s",
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
-	    on_instances, op);
+	instances_get(on_instances, op);
 }
 
 void

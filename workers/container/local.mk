@@ -9,6 +9,7 @@ agentd_container_SOURCES = workers/container/main.c \
 	workers/container/snapshot.c workers/container/tag.c \
 	workers/container/env.c workers/container/image.c \
 	workers/container/image.h workers/container/imgdrop.c \
+	workers/container/imgget.c \
 	workers/container/imgread.c \
 	workers/container/incus.h workers/container/curl_loop.c \
 	workers/container/curl_loop.h workers/container/incus.c \

@@ -60,7 +60,7 @@ on_patched(const struct incus_reply *r, void *arg)
 static void
 patch(struct net *n, unsigned int last)
 {
-	char path[CT_PATH_LEN], address[24], mac[24];
+	char address[24], mac[24];
 	uint8_t ip[4] = { 0 };
 	struct jbuf j;
 
@@ -91,10 +91,7 @@ patch(struct net *n, unsigned int last)
 	jb_end(&j);
 	jb_end(&j);
 	jb_end(&j);
-	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s",
-	    n->op.instance, env_project());
-	incus_call("PATCH", path, jbuf_text(&j, NULL), CT_TIMEOUT,
-	    INCUS_REPLY_MAX, on_patched, n);
+	instance_call("PATCH", n->op.instance, &j, CT_TIMEOUT, on_patched, n);
 	jbuf_free(&j);
 }
 
@@ -113,8 +110,7 @@ on_instances(const struct incus_reply *r, void *arg)
 		done(n, r, NULL);
 		return;
 	}
-	k = json_object_is_type(r->meta, json_type_array) ?
-	    json_object_array_length(r->meta) : 0;
+	k = meta_len(r->meta);
 	for (i = 0; i < k; i++) {
 		o = meta_obj(meta_obj(json_object_array_get_idx(r->meta, i),
 		    "devices"), CARD);
@@ -139,16 +135,11 @@ static void
 on_bridge(const struct incus_reply *r, void *arg)
 {
 	struct net *n = arg;
-	char path[CT_PATH_LEN];
 
-	if (r->status != 200) {
+	if (r->status != 200)
 		done(n, r, NULL);
-		return;
-	}
-	snprintf(path, sizeof(path), "/1.0/instances?recursion=1&project=%s",
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
-	    on_instances, n);
+	else
+		instances_get(on_instances, n);
 }
 
 static void
@@ -175,18 +166,12 @@ on_found(const struct incus_reply *r, void *arg)
 	const char *type, *bridge;
 	struct instance i;
 
-	if (r->status != 200) {
-		op_fail(&n->op, r, NULL);
+	if (!instance_of(&n->op, n->op.instance, n->agent_id, r, &i))
 		return;
-	}
-	instance_read(r->meta, &i);
 	card = meta_obj(meta_obj(r->meta, "devices"), CARD);
 	type = card == NULL ? NULL : meta_str(card, "type");
 	bridge = card == NULL ? NULL : meta_str(card, "network");
-	if (!instance_is(&i, n->agent_id))
-		op_done(&n->op, 409, NULL, "the instance %s belongs to "
-		    "somebody else: left alone", n->op.instance);
-	else if (n->card && bridge != NULL &&
+	if (n->card && bridge != NULL &&
 	    strcmp(bridge, bridge_name()) == 0)
 		bridge_ensure(on_kept, n);
 	else if (n->card)

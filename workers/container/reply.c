@@ -124,6 +124,13 @@ meta_arr(struct json_object *o, const char *key)
 	return member(o, key, json_type_array);
 }
 
+size_t
+meta_len(struct json_object *a)
+{
+	return json_object_is_type(a, json_type_array) ?
+	    json_object_array_length(a) : 0;
+}
+
 int64_t
 meta_int(struct json_object *o, const char *key)
 {

@@ -85,8 +85,7 @@ on_list(const struct incus_reply *r, void *arg)
 		op_fail(&s->op, r, NULL);
 		return;
 	}
-	n = json_object_is_type(r->meta, json_type_array) ?
-	    json_object_array_length(r->meta) : 0;
+	n = meta_len(r->meta);
 	for (i = 0; i < n; i++) {
 		o = json_object_array_get_idx(r->meta, i);
 		row.name = meta_str(o, "name");
@@ -220,20 +219,9 @@ on_found(const struct incus_reply *r, void *arg)
 	struct instance i;
 	char tail[128];
 
-	if (r->status == 404) {
-		op_done(&s->op, 404, NULL, "the instance %s is not there",
-		    s->op.instance);
+	if (!instance_of(&s->op, s->op.instance, s->agent_id, r, &i))
 		return;
-	}
-	if (r->status != 200) {
-		op_fail(&s->op, r, NULL);
-		return;
-	}
-	instance_read(r->meta, &i);
-	if (!instance_is(&i, s->agent_id)) {
-		op_done(&s->op, 409, NULL, "the instance %s belongs to "
-		    "somebody else: left alone", s->op.instance);
-	} else if (s->verb == V_LIST) {
+	if (s->verb == V_LIST) {
 		call(s, "GET", "/snapshots?recursion=1&", NULL, on_list);
 	} else if (s->verb == V_RESTORE &&
 	    strcmp(i.status, "Stopped") != 0) {

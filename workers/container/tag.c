@@ -40,7 +40,6 @@ on_tagged(const struct incus_reply *r, void *arg)
 static void
 set(struct tag *t)
 {
-	char path[CT_PATH_LEN];
 	struct jbuf b;
 
 	jbuf_init(&b, 4096);
@@ -52,11 +51,17 @@ set(struct tag *t)
 	jb_kstr(&b, "user.agentd.slug", t->slug);
 	jb_end(&b);
 	jb_end(&b);
-	snprintf(path, sizeof(path), "/1.0/instances/%s?project=%s",
-	    t->op.instance, env_project());
-	incus_call("PATCH", path, jbuf_text(&b, NULL), CT_TIMEOUT,
-	    INCUS_REPLY_MAX, on_tagged, t);
+	instance_call("PATCH", t->op.instance, &b, CT_TIMEOUT, on_tagged, t);
 	jbuf_free(&b);
+}
+
+static void
+unknown(struct tag *t, const struct incus_reply *r)
+{
+	if (r->down)
+		env_lost();
+	op_done(&t->op, 503, NULL, "whether the instance %s is there cannot "
+	    "be known: %s", t->op.instance, r->error);
 }
 
 static void
@@ -65,22 +70,10 @@ on_found(const struct incus_reply *r, void *arg)
 	struct tag *t = arg;
 	struct instance i;
 
-	if (r->status == 404) {
-		op_done(&t->op, 404, NULL, "the instance %s is not there",
-		    t->op.instance);
+	if (r->status != 200 && r->status != 404)
+		unknown(t, r);
+	else if (!instance_of(&t->op, t->op.instance, t->agent_id, r, &i))
 		return;
-	}
-	if (r->status != 200) {
-		if (r->down)
-			env_lost();
-		op_done(&t->op, 503, NULL, "whether the instance %s is there "
-		    "cannot be known: %s", t->op.instance, r->error);
-		return;
-	}
-	instance_read(r->meta, &i);
-	if (!instance_is(&i, t->agent_id))
-		op_done(&t->op, 409, NULL, "the instance %s belongs to "
-		    "somebody else: left alone", t->op.instance);
 	else if (t->set)
 		set(t);
 	else
@@ -92,14 +85,10 @@ on_quiet(const struct incus_reply *r, void *arg)
 {
 	struct tag *t = arg;
 
-	if (r->status == 200) {
+	if (r->status == 200)
 		instance_get(t->op.instance, on_found, t);
-		return;
-	}
-	if (r->down)
-		env_lost();
-	op_done(&t->op, 503, NULL, "whether the instance %s is there cannot "
-	    "be known: %s", t->op.instance, r->error);
+	else
+		unknown(t, r);
 }
 
 static void

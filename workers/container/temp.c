@@ -20,6 +20,7 @@
 #include <json-c/json.h>
 
 #include "container.h"
+#include "image.h"
 #include "jbuf.h"
 #include "log.h"
 #include "sys.h"
@@ -155,8 +156,7 @@ on_instances(const struct incus_reply *r, void *arg)
 		op_fail(&t->op, r, NULL);
 		return;
 	}
-	n = json_object_is_type(r->meta, json_type_array) ?
-	    json_object_array_length(r->meta) : 0;
+	n = meta_len(r->meta);
 	for (i = 0; i < n; i++)
 		look_at(t, json_object_array_get_idx(r->meta, i));
 	next_victim(t);
@@ -187,16 +187,14 @@ on_images(const struct incus_reply *r, void *arg)
 		op_fail(&t->op, r, NULL);
 		return;
 	}
-	n = json_object_is_type(r->meta, json_type_array) ?
-	    json_object_array_length(r->meta) : 0;
+	n = meta_len(r->meta);
 	for (i = 0; i < n; i++) {
 		image = json_object_array_get_idx(r->meta, i);
 		fp = meta_str(image, "fingerprint");
 		if (!is_temp(t, image) || fp == NULL ||
 		    !valid_fingerprint(fp))
 			continue;
-		snprintf(path, sizeof(path), "/1.0/images/%s?project=%s", fp,
-		    env_project());
+		imgpath(path, sizeof(path), fp);
 		condemn(t, path);
 	}
 	if (t->id[0] != '\0') {
@@ -210,17 +208,6 @@ on_images(const struct incus_reply *r, void *arg)
 }
 
 static void
-list_images(struct temp *t)
-{
-	char path[CT_PATH_LEN];
-
-	snprintf(path, sizeof(path), "/1.0/images?recursion=1&project=%s",
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX, on_images,
-	    t);
-}
-
-static void
 on_quiet(const struct incus_reply *r, void *arg)
 {
 	struct temp *t = arg;
@@ -228,7 +215,7 @@ on_quiet(const struct incus_reply *r, void *arg)
 	if (r->status != 200)
 		op_fail(&t->op, r, NULL);
 	else
-		list_images(t);
+		imgget_all(on_images, t);
 }
 
 /*
@@ -241,7 +228,7 @@ run_drop(struct op *op)
 	struct temp *t = (struct temp *)op;
 
 	if (t->id[0] != '\0')
-		list_images(t);
+		imgget_all(on_images, t);
 	else
 		busy_wait(BUSY_IMAGE, "", on_quiet, t);
 }
@@ -263,8 +250,7 @@ on_image(const struct incus_reply *r, void *arg)
 		/* mover has not written what it must. */
 		strlcpy(t->error, "the image of the files is not marked as "
 		    "ours", sizeof(t->error));
-		snprintf(path, sizeof(path), "/1.0/images/%s?project=%s",
-		    t->fingerprint, env_project());
+		imgpath(path, sizeof(path), t->fingerprint);
 		condemn(t, path);
 		next_victim(t);
 		return;
@@ -282,7 +268,6 @@ on_uploaded(const struct incus_reply *r, void *arg)
 	struct temp *t = arg;
 	const char *fp = meta_str(meta_obj(r->meta, "metadata"),
 	    "fingerprint");
-	char path[CT_PATH_LEN];
 
 	if (r->status != 200) {
 		op_fail(&t->op, r, "the files were not taken");
@@ -294,10 +279,7 @@ on_uploaded(const struct incus_reply *r, void *arg)
 		return;
 	}
 	strlcpy(t->fingerprint, fp, sizeof(t->fingerprint));
-	snprintf(path, sizeof(path), "/1.0/images/%s?project=%s", fp,
-	    env_project());
-	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_image,
-	    t);
+	imgget(fp, on_image, t);
 }
 
 static void

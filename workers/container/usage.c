@@ -65,9 +65,7 @@ on_snapshots(const struct incus_reply *r, void *arg)
 		op_fail(&u->op, r, NULL);
 		return;
 	}
-	if (json_object_is_type(r->meta, json_type_array))
-		u->u.snapshots =
-		    (uint32_t)json_object_array_length(r->meta);
+	u->u.snapshots = (uint32_t)meta_len(r->meta);
 	snprintf(path, sizeof(path), "/1.0/instances/%s/state?project=%s",
 	    u->instance, env_project());
 	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_REPLY_MAX, on_state,
@@ -81,16 +79,8 @@ on_found(const struct incus_reply *r, void *arg)
 	char path[CT_PATH_LEN];
 	struct instance i;
 
-	if (r->status != 200) {
-		op_fail(&u->op, r, NULL);
+	if (!instance_of(&u->op, u->instance, u->agent_id, r, &i))
 		return;
-	}
-	instance_read(r->meta, &i);
-	if (!instance_is(&i, u->agent_id)) {
-		op_done(&u->op, 409, NULL, "the instance %s belongs to "
-		    "somebody else: left alone", u->instance);
-		return;
-	}
 	snprintf(path, sizeof(path), "/1.0/instances/%s/snapshots?project=%s",
 	    u->instance, env_project());
 	incus_call("GET", path, NULL, CT_TIMEOUT, INCUS_LIST_MAX,
