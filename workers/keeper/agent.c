@@ -186,6 +186,19 @@ agent_visible(const struct pass *who, const char *slug)
 }
 
 struct agent *
+agent_request(const struct msg *m, const struct msg_bytes *pass,
+    const char *slug, struct pass *who)
+{
+	struct agent	*a;
+
+	if (auth_request(m, pass, ROLE_USER, who) == -1)
+		return NULL;
+	if ((a = agent_visible(who, slug)) == NULL)
+		reply_error(client_of(m), 404, "there is no agent %s", slug);
+	return a;
+}
+
+struct agent *
 agent_first(void)
 {
 	return RB_MIN(slug_tree, &reg.slugs);
@@ -415,6 +428,16 @@ agent_free_slug(const char *name, char out[SLUG_MAX + 1])
 }
 
 bool
+agent_text_ok(const char *s, bool lines)
+{
+	for (; *s != '\0'; s++)
+		if (((unsigned char)*s < ' ' && !(lines && *s == '\n')) ||
+		    *s == 0x7f)
+			return false;
+	return true;
+}
+
+bool
 agent_color_ok(const char *c)
 {
 	size_t	 i;
@@ -463,13 +486,8 @@ h_agent_get(struct peer *p, struct msg *m)
 	struct jbuf			 jb;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL) {
-		reply_error(client_of(m), 404, "there is no agent %s",
-		    in->slug);
-		return 0;
-	}
 	jbuf_init(&jb, 16384);
 	agent_json(&jb, a);
 	reply_doc(client_of(m), 200, &jb);

@@ -101,6 +101,10 @@ void		 agent_load(void);
 struct agent	*agent_by_id(const char *);
 /* As this principal sees it: NULL if there is none or it is another's. */
 struct agent	*agent_visible(const struct pass *, const char *slug);
+/* The same for a request of a user; NULL: it was refused and answered. */
+struct agent	*agent_request(const struct msg *,
+		    const struct msg_bytes *pass, const char *slug,
+		    struct pass *);
 struct agent	*agent_by_slug(const char *);
 struct agent	*agent_first(void);		/* in order of slugs */
 struct agent	*agent_next(struct agent *);
@@ -115,6 +119,12 @@ void		 agent_forget(struct agent *);
 void		 agent_delete_row(const struct agent *);
 /* Writes what changes in an agent's life. */
 int		 agent_save(const struct agent *);
+/*
+ * The same in a transaction of its own, with its line of audit and its record
+ * for trace: 0, or -1 and nothing is written (want.c).
+ */
+int		 agent_commit(const struct agent *, const struct pass *,
+		    const char *action, const char *event, const char *detail);
 const char	*agent_status(const struct agent *);
 void		 agent_json(struct jbuf *, const struct agent *);
 void		 agent_counts(uint32_t *total, uint32_t *running,
@@ -133,6 +143,11 @@ int		 agent_free_slug(const char *name, char out[SLUG_MAX + 1]);
 bool		 agent_slug_reserved(const char *);
 /* In memory only; the slug must be free. */
 void		 agent_rename(struct agent *, const char *slug);
+/*
+ * Text that is shown on terminals and in logs has no control character;
+ * a list has newlines.
+ */
+bool		 agent_text_ok(const char *, bool lines);
 /* A color is "" or #rrggbb. */
 bool		 agent_color_ok(const char *);
 

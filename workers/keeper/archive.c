@@ -111,16 +111,6 @@ snapshot(struct saga *s, const char *verb,
 		saga_ask(s, PROC_CONTAINER, MSG_CT_SNAP, &m, fn);
 }
 
-/* On the way back an instance that is gone needs nothing more. */
-static void
-on_undone(struct saga *s, uint32_t status, const char *error)
-{
-	if (status < 300 || status == 404 || status == 409)
-		saga_ok(s);
-	else
-		saga_fail(s, status, "%s", error);
-}
-
 static void
 run_snapshot(struct saga *s)
 {
@@ -130,7 +120,7 @@ run_snapshot(struct saga *s)
 static void
 undo_snapshot(struct saga *s)
 {
-	snapshot(s, "delete", on_undone);
+	snapshot(s, "delete", saga_undone);
 }
 
 static void
@@ -155,7 +145,7 @@ run_tag(struct saga *s)
 static void
 undo_tag(struct saga *s)
 {
-	tag(s, "", on_undone);
+	tag(s, "", saga_undone);
 }
 
 /* ---- key and socket ---- */
@@ -340,19 +330,14 @@ h_agent_remove(struct peer *p, struct msg *m)
 		    .pass = in->pass, .slug = in->slug, .action = "delete" };
 		return h_agent_action(p, &as);
 	}
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL) {
-		reply_error(c, 404, "there is no agent %s", in->slug);
-	} else if (a->job != NULL) {
+	if (a->job != NULL) {
 		audit_add(&who, "AGENT_ACTION", a->slug, 200, "delete");
 		job_cancel(a, c);
 	} else if (a->state == AGENT_DELETING) {
 		reply_error(c, 409, "agent %s is being deleted", a->slug);
-	} else if (tracebox_full()) {
-		reply_error(c, 503, "trace does not take records at this "
-		    "time: try again");
-	} else if (agent_lock(a, saga_archive.name, c)) {
+	} else if (tracebox_room(c) && agent_lock(a, saga_archive.name, c)) {
 		archive_begin(c, &who, a);
 	}
 	return 0;

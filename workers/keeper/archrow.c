@@ -73,34 +73,30 @@ to_json(struct jbuf *jb, const struct archived *r)
 	jb_end(jb);
 }
 
+static void
+row_json(struct jbuf *jb, struct db_stmt *s, void *arg)
+{
+	struct archived	 r;
+
+	(void)arg;
+	from_row(s, &r);
+	to_json(jb, &r);
+	archived_free(&r);
+}
+
 int
 h_archive_list(struct peer *p, struct msg *m)
 {
-	struct client	 c = client_of(m);
-	struct archived	 r;
 	struct db_stmt	*s;
 	struct pass	 who;
-	struct jbuf	 jb;
-	int		 rc = -1;
 
 	(void)p;
 	if (auth_request(m, &m->u.api.pass, ROLE_USER, &who) == -1)
 		return 0;
-	jbuf_init(&jb, 65536);
 	s = db_query(keeper_db(), "SELECT " AGENT_COLS ", archived_at, "
 	    "snapshot FROM archive WHERE ?1 = 1 OR owner_id = ?2 "
 	    "ORDER BY archived_ts, id", "is", who.role == ROLE_ADMIN,
 	    who.principal);
-	while (s != NULL && (rc = db_step(s)) == 1) {
-		from_row(s, &r);
-		jbuf_reset(&jb);
-		to_json(&jb, &r);
-		archived_free(&r);
-		if (reply_row(c, "", 0, &jb) == -1)
-			break;
-	}
-	db_end(s);
-	jbuf_free(&jb);
-	reply_list_end(c, rc == 0);
+	reply_query(client_of(m), s, row_json, NULL);
 	return 0;
 }

@@ -231,11 +231,8 @@ may_post(struct client c, const struct pass *who, const struct agent *a,
 	else if (a->queued >= QUEUED_MAX)
 		reply_error(c, 429, "agent %s has %u messages to answer: "
 		    "no more are taken", a->slug, a->queued);
-	else if (tracebox_full())
-		reply_error(c, 503, "trace does not take records at this "
-		    "time: try again");
 	else
-		return true;
+		return tracebox_room(c);
 	return false;
 }
 

@@ -28,13 +28,9 @@ void
 agent_instance_status(struct agent *a, const char *status, uint32_t uid_base,
     uint32_t uid_count)
 {
-	if (uid_count != 0 && (uid_base != a->uid_base ||
-	    uid_count != a->uid_count)) {
-		a->uid_base = uid_base;
-		a->uid_count = uid_count;
-		(void)agent_save(a);
+	if ((uid_base != a->uid_base || uid_count != a->uid_count) &&
+	    answer_uids(a, uid_base, uid_count))
 		keeper_tell_gateway(a);
-	}
 	agent_seen(a, strcmp(status, "Gone") == 0 ? "" : status);
 	/* Whoever is at work on it makes such changes. */
 	if (a->job != NULL || a->doing != NULL)

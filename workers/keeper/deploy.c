@@ -57,32 +57,19 @@ deploy_known(struct client c, const struct pass *who, const char *key)
 	return found;
 }
 
-/* It is shown on terminals and in logs. */
-static bool
-is_plain(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
-			return false;
-	return true;
-}
-
 bool
 deploy_room(struct client c, const char *name)
 {
 	uint32_t	 total, running, connected;
 
 	agent_counts(&total, &running, &connected);
-	if (!is_plain(name))
+	if (!agent_text_ok(name, false))
 		reply_error(c, 422, "name: has a control character");
 	else if (total >= AGENTS_MAX)
 		reply_error(c, 429, "there are %u agents: no more are made",
 		    total);
-	else if (tracebox_full())
-		reply_error(c, 503, "trace does not take records at this "
-		    "time: try again");
 	else
-		return true;
+		return tracebox_room(c);
 	return false;
 }
 
@@ -107,13 +94,13 @@ static bool
 may_deploy(struct client c, const struct m_agent_deploy *in,
     char slug[SLUG_MAX + 1])
 {
+	const char	*bad = !agent_text_ok(in->name, false) ? "name" :
+	    !agent_text_ok(in->model, false) ? "model" :
+	    !agent_text_ok(in->emoji, false) ? "emoji" : NULL;
 	int		 status;
 
-	if (!is_plain(in->name) || !is_plain(in->model) ||
-	    !is_plain(in->emoji))
-		reply_error(c, 422, "%s: has a control character",
-		    !is_plain(in->name) ? "name" :
-		    !is_plain(in->model) ? "model" : "emoji");
+	if (bad != NULL)
+		reply_error(c, 422, "%s: has a control character", bad);
 	else if ((status = agent_free_slug(in->name, slug)) == 400)
 		reply_error(c, 400, "name: needs at least one letter or "
 		    "digit of ASCII");

@@ -298,13 +298,8 @@ h_agent_disk(struct peer *p, struct msg *m)
 	struct pass			 who;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL) {
-		reply_error(client_of(m), 404, "there is no agent %s",
-		    in->slug);
-		return 0;
-	}
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		fatal("disk");
 	*c = client_of(m);

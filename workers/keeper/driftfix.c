@@ -40,14 +40,9 @@ over(struct drift *d, const char *error)
 static void
 on_done(struct msg *m, void *arg)
 {
-	struct drift	*d = arg;
+	const char	*error;
 
-	if (m == NULL)
-		over(d, "no answer");
-	else if (m->type == MSG_CT_DONE)
-		over(d, m->u.ct_done.status < 300 ? "" : m->u.ct_done.error);
-	else
-		over(d, m->u.done.status < 300 ? "" : m->u.done.error);
+	over(arg, answer_status(m, "no answer", &error) < 300 ? "" : error);
 }
 
 static void
@@ -57,12 +52,9 @@ on_power(struct msg *m, void *arg)
 	struct agent	*a = agent_by_id(d->id);
 
 	if (a != NULL && m != NULL && m->type == MSG_CT_DONE &&
-	    m->u.ct_done.status < 300 && m->u.ct_done.uid_count != 0) {
-		a->uid_base = m->u.ct_done.uid_base;
-		a->uid_count = m->u.ct_done.uid_count;
-		(void)agent_save(a);
+	    m->u.ct_done.status < 300 && answer_uids(a,
+	    m->u.ct_done.uid_base, m->u.ct_done.uid_count))
 		keeper_tell_gateway(a);
-	}
 	/* What it is now the next list says. */
 	reconcile_soon(0);
 	on_done(m, arg);

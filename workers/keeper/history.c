@@ -36,8 +36,9 @@ members(struct jbuf *jb, const char *channel_id)
 }
 
 static void
-channel_json(struct jbuf *jb, struct db_stmt *s)
+channel_json(struct jbuf *jb, struct db_stmt *s, void *arg)
 {
+	(void)arg;
 	jb_obj(jb);
 	jb_kstr(jb, "id", db_text(s, 0));
 	jb_kstr(jb, "name", db_text(s, 1));
@@ -72,8 +73,6 @@ h_chat_channels(struct peer *p, struct msg *m)
 	struct client			 c = client_of(m);
 	struct db_stmt			*s;
 	struct pass			 who;
-	struct jbuf			 jb;
-	int				 rc = -1;
 
 	(void)p;
 	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
@@ -85,16 +84,7 @@ h_chat_channels(struct peer *p, struct msg *m)
 	    "channel_id = channel.id AND member = ?3)) "
 	    "ORDER BY created_at, id LIMIT ?4", "issi",
 	    who.role == ROLE_ADMIN, who.principal, in->member, CHANNELS_MAX);
-	jbuf_init(&jb, 65536);
-	while (s != NULL && (rc = db_step(s)) == 1) {
-		jbuf_reset(&jb);
-		channel_json(&jb, s);
-		if (reply_row(c, "", 0, &jb) == -1)
-			break;
-	}
-	db_end(s);
-	jbuf_free(&jb);
-	reply_list_end(c, rc == 0);
+	reply_query(c, s, channel_json, NULL);
 	return 0;
 }
 
@@ -132,6 +122,20 @@ first_seq(const char *channel_id, double before, uint32_t limit)
 	return seq;
 }
 
+/* A message, and why it waits. */
+static void
+noted_json(struct jbuf *jb, struct db_stmt *s, void *arg)
+{
+	struct agent	*a = arg;	/* NULL: it has none any more */
+	char		 note[400];
+	struct message	 msg;
+
+	message_from_row(s, &msg);
+	if (a != NULL && strcmp(msg.state, "queued") == 0)
+		msg.note = agent_note(a, note, sizeof(note));
+	message_json(jb, &msg);
+}
+
 /* The newest ones, told oldest first. */
 int
 h_chat_history(struct peer *p, struct msg *m)
@@ -139,13 +143,8 @@ h_chat_history(struct peer *p, struct msg *m)
 	const struct m_chat_history	*in = &m->u.chat_history;
 	struct client			 c = client_of(m);
 	uint32_t			 limit = in->limit;
-	char				 note[400];
-	struct agent			*a;
 	struct db_stmt			*s;
-	struct message			 msg;
 	struct pass			 who;
-	struct jbuf			 jb;
-	int				 rc = -1;
 
 	(void)p;
 	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
@@ -162,19 +161,7 @@ h_chat_history(struct peer *p, struct msg *m)
 	    "WHERE channel_id = ?1 AND seq >= ?3 AND (?2 <= 0 OR "
 	    "created_at < ?2) ORDER BY seq LIMIT ?4", "sdqu", in->channel_id,
 	    in->before, first_seq(in->channel_id, in->before, limit), limit);
-	a = chat_channel_agent(&who, in->channel_id);
-	jbuf_init(&jb, JSON_MAX);
-	while (s != NULL && (rc = db_step(s)) == 1) {
-		message_from_row(s, &msg);
-		if (a != NULL && strcmp(msg.state, "queued") == 0)
-			msg.note = agent_note(a, note, sizeof(note));
-		jbuf_reset(&jb);
-		message_json(&jb, &msg);
-		if (reply_row(c, "", 0, &jb) == -1)
-			break;
-	}
-	db_end(s);
-	jbuf_free(&jb);
-	reply_list_end(c, rc == 0);
+	reply_query(c, s, noted_json, chat_channel_agent(&who,
+	    in->channel_id));
 	return 0;
 }

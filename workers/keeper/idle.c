@@ -142,11 +142,8 @@ on_woken(struct msg *m, void *arg)
 	if (m == NULL || m->type != MSG_CT_DONE)
 		return;
 	if (m->u.ct_done.status < 300) {
-		if (m->u.ct_done.uid_count != 0) {
-			a->uid_base = m->u.ct_done.uid_base;
-			a->uid_count = m->u.ct_done.uid_count;
-			(void)agent_save(a);
-		}
+		(void)answer_uids(a, m->u.ct_done.uid_base,
+		    m->u.ct_done.uid_count);
 		keeper_tell_gateway(a);
 		return;
 	}
@@ -277,12 +274,8 @@ h_agent_idle(struct peer *p, struct msg *m)
 	uint32_t			 old;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL) {
-		reply_error(c, 404, "there is no agent %s", in->slug);
-		return 0;
-	}
 	if (in->seconds != 0 &&
 	    (in->seconds < IDLE_MIN || in->seconds > IDLE_MAX)) {
 		reply_error(c, 422, "seconds: must be 0 (never) or %u to %u",
@@ -291,19 +284,13 @@ h_agent_idle(struct peer *p, struct msg *m)
 	}
 	old = a->idle;
 	a->idle = in->seconds;
-	if (db_begin(keeper_db()) == 0) {
-		(void)agent_save(a);
-		audit_add(&who, "AGENT_IDLE", a->slug, 200, "");
-		tracebox_lifecycle(a->id, "idle", "", "");
-	}
-	if (!db_in_tx(keeper_db()) || db_commit(keeper_db()) == -1) {
+	if (agent_commit(a, &who, "AGENT_IDLE", "idle", "") == -1) {
 		a->idle = old;
 		reply_db_error(c);
 		return 0;
 	}
 	idle_touch(a);
 	tick_in(TICK_MIN_MS);
-	tracebox_kick();
 	jbuf_init(&jb, 16384);
 	agent_json(&jb, a);
 	reply_doc(c, 200, &jb);

@@ -197,12 +197,11 @@ static void
 on_done(struct msg *m, void *arg)
 {
 	struct asked	*q = arg;
+	const char	*error;
+	uint32_t	 status = answer_status(m, GONE, &error);
 
-	if (m == NULL || m->type != MSG_CT_DONE)
-		reply_error(q->client, 503, GONE);
-	else if (m->u.ct_done.status >= 300)
-		reply_error(q->client, m->u.ct_done.status, "%s",
-		    m->u.ct_done.error);
+	if (status >= 300)
+		reply_error(q->client, status, "%s", error);
 	else
 		reply_doc(q->client, q->good, &q->jb);
 	asked_free(q);
@@ -310,6 +309,8 @@ static void
 on_row(struct msg *m, void *arg)
 {
 	struct asked	*q = arg;
+	const char	*error;
+	uint32_t	 status;
 
 	if (m != NULL && m->type == MSG_CT_IMAGE_ROW) {
 		jbuf_reset(&q->jb);
@@ -318,11 +319,8 @@ on_row(struct msg *m, void *arg)
 	}
 	if (m != NULL && m->more)
 		return;
-	if (m == NULL)
-		reply_error(q->client, 503, GONE);
-	else if (m->type == MSG_CT_DONE && m->u.ct_done.status >= 300)
-		reply_error(q->client, m->u.ct_done.status, "%s",
-		    m->u.ct_done.error);
+	if ((status = answer_status(m, GONE, &error)) >= 300)
+		reply_error(q->client, status, "%s", error);
 	else
 		(void)reply_end(q->client);
 	asked_free(q);

@@ -50,14 +50,13 @@ static void
 on_socket(struct msg *m, void *arg)
 {
 	struct job	*j = arg;
+	const char	*error;
 
 	j->socket_req = 0;
-	if (m != NULL && m->type == MSG_DONE && m->u.done.status < 300)
+	if (answer_status(m, LOST_SUPER, &error) < 300)
 		job_event(j, JE_SOCKET_OK);
 	else
-		job_fail(j, JE_FAILED, 502, "the agent's socket: %s",
-		    m != NULL && m->type == MSG_DONE ? m->u.done.error :
-		    "the supervisor does not answer");
+		job_fail(j, JE_FAILED, 502, "the agent's socket: %s", error);
 }
 
 /* The deadline goes on; whoever waits for the end of a cancelled one too. */

@@ -54,6 +54,12 @@ int	reply_row(struct client, const char *event, uint64_t event_id,
 	    struct jbuf *);
 /* -1 with errno if front cannot take it; ENOTCONN: it is gone. */
 int	reply_end(struct client);
+/*
+ * Sends what fn makes of each row of a query, and the end.  Ends the query;
+ * NULL: the database has failed.
+ */
+void	reply_query(struct client, struct db_stmt *,
+	    void (*fn)(struct jbuf *, struct db_stmt *, void *), void *);
 void	reply_list_end(struct client, bool complete);
 void	reply_error(struct client, uint32_t status, const char *, ...)
 	    __attribute__((format(printf, 3, 4)));
@@ -62,6 +68,17 @@ int	reply_send(struct peer *, uint64_t id, bool more, uint32_t status,
 	    const char *event, uint64_t event_id, struct jbuf *);
 /* The database did not take it. */
 void	reply_db_error(struct client);
+
+/* ---- answer.c: what other workers answer ---- */
+
+#define LOST_CONTAINER	"the container worker does not answer"
+#define LOST_SUPER	"the supervisor does not answer"
+
+/* The status and error of a DONE or CT_DONE; 503 and lost without one. */
+uint32_t answer_status(const struct msg *, const char *lost,
+	    const char **error);
+/* Writes an instance's range of user ids; false if it is not known. */
+bool	answer_uids(struct agent *, uint32_t base, uint32_t count);
 
 /* ---- auth.c ---- */
 
@@ -107,8 +124,8 @@ void	tracebox_lifecycle(const char *agent_id, const char *event,
 void	tracebox_kick(void);
 void	tracebox_up(void);
 void	tracebox_down(void);
-/* Too many records wait for trace. */
-bool	tracebox_full(void);
+/* Do records still fit in?  Else the client has its 503. */
+bool	tracebox_room(struct client);
 /* Tells trace whose slug this is. */
 void	tracebox_agent(const struct agent *);
 

@@ -186,11 +186,9 @@ h_agent_action(struct peer *p, struct msg *m)
 	struct pass			 who;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL) {
-		reply_error(c, 404, "there is no agent %s", in->slug);
-	} else if (strcmp(in->action, "delete") == 0) {
+	if (strcmp(in->action, "delete") == 0) {
 		delete(a, c, &who);
 	} else if (verb == VERBS) {
 		reply_error(c, 400, "there is no action %s", in->action);

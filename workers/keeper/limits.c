@@ -156,17 +156,12 @@ store(struct change *ch, struct agent *a)
 	a->disk = ch->disk;
 	a->cpus = ch->cpus;
 	a->processes = ch->processes;
-	if (db_begin(keeper_db()) == 0) {
-		(void)agent_save(a);
-		audit_add(&ch->who, "AGENT_LIMITS", a->slug, 200, text);
-		tracebox_lifecycle(a->id, "limits_changed", text, "");
-		if (db_commit(keeper_db()) == 0) {
-			tracebox_kick();
-			log_info("agent %s: %s", a->slug, text);
-			agent_unlock(a);
-			disk_look(a, on_looked, ch);
-			return;
-		}
+	if (agent_commit(a, &ch->who, "AGENT_LIMITS", "limits_changed",
+	    text) == 0) {
+		log_info("agent %s: %s", a->slug, text);
+		agent_unlock(a);
+		disk_look(a, on_looked, ch);
+		return;
 	}
 	a->memory = old.memory;
 	a->disk = old.disk;
@@ -183,14 +178,10 @@ on_set(struct msg *m, void *arg)
 {
 	struct change	*ch = arg;
 	struct agent	*a = agent_by_id(ch->agent_id);
-	const char	*error = "the container worker does not answer";
-	uint32_t	 status = 503;
+	const char	*error;
+	uint32_t	 status = answer_status(m, LOST_CONTAINER, &error);
 	bool		 ours;
 
-	if (m != NULL && m->type == MSG_CT_DONE) {
-		status = m->u.ct_done.status;
-		error = m->u.ct_done.error;
-	}
 	if (a == NULL) {
 		over(ch, NULL);
 		return;
@@ -297,14 +288,11 @@ h_agent_limits(struct peer *p, struct msg *m)
 	struct pass			 who;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
-		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL)
-		reply_error(c, 404, "there is no agent %s", in->slug);
-	else if (!limits_ok(c, in->memory, in->cpus, in->processes,
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL ||
+	    !limits_ok(c, in->memory, in->cpus, in->processes,
 	    in->gib != 0 ? in->gib * GIB : in->disk))
 		return 0;
-	else if ((in->disk != 0 || in->gib != 0) && !storage_quotas())
+	if ((in->disk != 0 || in->gib != 0) && !storage_quotas())
 		reply_error(c, 409, "disk_limit: the storage pool of agentd "
 		    "cannot enforce one (driver dir)");
 	else if (a->state == AGENT_DELETING || a->state == AGENT_FAILED)

@@ -22,7 +22,8 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/restore.c workers/keeper/saga.c \
 	workers/keeper/sagalive.c workers/keeper/schedule.c \
 	workers/keeper/snapshot.c \
-	workers/keeper/agent.c workers/keeper/audit.c workers/keeper/auth.c \
+	workers/keeper/agent.c workers/keeper/answer.c \
+	workers/keeper/audit.c workers/keeper/auth.c \
 	workers/keeper/bridge.c workers/keeper/chat.c \
 	workers/keeper/deploy.c workers/keeper/frameworks.c \
 	workers/keeper/history.c workers/keeper/image.c \

@@ -13,6 +13,7 @@
 
 #define SERVER_KEY_LEN	32
 #define SIGNATURE_LEN	64
+#define LOST_MOVE	"a worker has ended in the middle of it"
 
 /* ---- serverkey.c ---- */
 

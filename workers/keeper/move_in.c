@@ -138,16 +138,9 @@ refuse(struct import *i, uint32_t status, const char *fmt, ...)
 static bool
 good(struct import *i, const struct msg *m, uint32_t type)
 {
-	const char	*error = "a worker has ended in the middle of it";
-	uint32_t	 status = 503;
+	const char	*error;
+	uint32_t	 status = answer_status(m, LOST_MOVE, &error);
 
-	if (m != NULL && m->type == MSG_DONE) {
-		status = m->u.done.status;
-		error = m->u.done.error;
-	} else if (m != NULL && m->type == MSG_CT_DONE) {
-		status = m->u.ct_done.status;
-		error = m->u.ct_done.error;
-	}
 	if (i->given_up) {
 		status = 499;
 		error = "the client has left";

@@ -13,33 +13,19 @@
 #include "move.h"
 #include "worker.h"
 
-#define AGENTS_MAX	1000
-
-static bool
-is_plain(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
-			return false;
-	return true;
-}
-
 bool
 import_may(struct client c, const struct pass *who,
     const struct m_agent_import *in)
 {
 	static const char *const networks[] = { "", "none", "egress",
 	    "allow" };
-	uint32_t	 total, running, connected;
 	uint8_t		 key[SERVER_KEY_LEN];
 	size_t		 i;
 
 	for (i = 0; i < 4 && strcmp(in->network, networks[i]) != 0; i++)
 		continue;
-	agent_counts(&total, &running, &connected);
-	if (!is_plain(in->name) || !is_plain(in->model))
-		reply_error(c, 422, "%s: has a control character",
-		    !is_plain(in->name) ? "name" : "model");
+	if (!agent_text_ok(in->model, false))
+		reply_error(c, 422, "model: has a control character");
 	else if (i == 4)
 		reply_error(c, 422, "network: must be none, egress or allow");
 	else if (in->trust_key[0] != '\0' &&
@@ -55,14 +41,8 @@ import_may(struct client c, const struct pass *who,
 		    "limits.import_size allows %llu",
 		    (unsigned long long)in->size,
 		    (unsigned long long)worker_conf()->import_limit);
-	else if (total >= AGENTS_MAX)
-		reply_error(c, 429, "there are %u agents: no more are made",
-		    total);
-	else if (tracebox_full())
-		reply_error(c, 503, "trace does not take records at this "
-		    "time: try again");
 	else
-		return true;
+		return deploy_room(c, in->name);
 	return false;
 }
 

@@ -100,16 +100,10 @@ whole(struct export *e)
 static bool
 good(struct export *e, const struct msg *m, uint32_t type)
 {
-	uint32_t	 status = 503;
-	const char	*error = "a worker has ended in the middle of it";
+	const char	*error;
+	uint32_t	 status = answer_status(m, LOST_MOVE, &error);
 
-	if (m != NULL && m->type == MSG_DONE) {
-		status = m->u.done.status;
-		error = m->u.done.error;
-	} else if (m != NULL && m->type == MSG_CT_DONE) {
-		status = m->u.ct_done.status;
-		error = m->u.ct_done.error;
-	} else if (m != NULL && (m->type == MSG_MOVE_PIPE ||
+	if (m != NULL && (m->type == MSG_MOVE_PIPE ||
 	    m->type == MSG_TRACE_MOVED)) {
 		status = m->u.moved.status;
 		error = m->u.moved.error;
@@ -409,12 +403,11 @@ on_open(struct msg *m, void *arg)
 }
 
 static bool
-may_export(struct client c, const struct agent *a, const char *slug)
+may_export(struct client c, const struct agent *a)
 {
-	if (a == NULL)
-		reply_error(c, 404, "there is no agent %s", slug);
-	else if (a->state == AGENT_DELETING || a->state == AGENT_FAILED)
-		reply_error(c, 409, "agent %s is %s", slug, agent_status(a));
+	if (a->state == AGENT_DELETING || a->state == AGENT_FAILED)
+		reply_error(c, 409, "agent %s is %s", a->slug,
+		    agent_status(a));
 	else if (serverkey_public() == NULL)
 		reply_error(c, 503, "this server has no signing key: see "
 		    "keeper's log");
@@ -435,10 +428,8 @@ h_agent_export(struct peer *p, struct msg *m)
 	int				 fd = m->fd;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
-		return 0;
-	a = agent_visible(&who, in->slug);
-	if (!may_export(c, a, in->slug) || !agent_lock(a, "export", c))
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL ||
+	    !may_export(c, a) || !agent_lock(a, "export", c))
 		return 0;
 	if ((e = calloc(1, sizeof(*e))) == NULL)
 		fatal("export");

@@ -193,24 +193,18 @@ store(struct change *ch, struct agent *a)
 	(void)strlcpy(old.domains, a->domains, sizeof(old.domains));
 	(void)strlcpy(a->network, ch->policy, sizeof(a->network));
 	(void)strlcpy(a->domains, ch->domains, sizeof(a->domains));
-	if (db_begin(keeper_db()) == 0) {
-		(void)agent_save(a);
-		audit_add(&ch->who, "AGENT_NETWORK", a->slug, 200,
-		    a->network);
-		tracebox_lifecycle(a->id, "network_changed", a->network, "");
-		if (db_commit(keeper_db()) == 0) {
-			tracebox_kick();
-			network_tell(a);
-			jbuf_init(&jb, 4 * DOMAINS_MAX);
-			jb_obj(&jb);
-			jb_kstr(&jb, "status", "updated");
-			jb_kstr(&jb, "name", a->slug);
-			network_json(&jb, a);
-			jb_end(&jb);
-			reply_doc(ch->client, 200, &jb);
-			over(ch, a);
-			return;
-		}
+	if (agent_commit(a, &ch->who, "AGENT_NETWORK", "network_changed",
+	    a->network) == 0) {
+		network_tell(a);
+		jbuf_init(&jb, 4 * DOMAINS_MAX);
+		jb_obj(&jb);
+		jb_kstr(&jb, "status", "updated");
+		jb_kstr(&jb, "name", a->slug);
+		network_json(&jb, a);
+		jb_end(&jb);
+		reply_doc(ch->client, 200, &jb);
+		over(ch, a);
+		return;
 	}
 	(void)strlcpy(a->network, old.policy, sizeof(a->network));
 	(void)strlcpy(a->domains, old.domains, sizeof(a->domains));
@@ -224,13 +218,9 @@ on_set(struct msg *m, void *arg)
 {
 	struct change	*ch = arg;
 	struct agent	*a = agent_by_id(ch->agent_id);
-	const char	*error = "the container worker does not answer";
-	uint32_t	 status = 503;
+	const char	*error;
+	uint32_t	 status = answer_status(m, LOST_CONTAINER, &error);
 
-	if (m != NULL && m->type == MSG_CT_DONE) {
-		status = m->u.ct_done.status;
-		error = m->u.ct_done.error;
-	}
 	if (a == NULL) {
 		over(ch, NULL);
 		return;
@@ -311,12 +301,8 @@ h_agent_network(struct peer *p, struct msg *m)
 	struct pass			 who;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL) {
-		reply_error(c, 404, "there is no agent %s", in->slug);
-		return 0;
-	}
 	if (a->state == AGENT_DELETING || a->state == AGENT_FAILED) {
 		reply_error(c, 409, "agent %s has no instance whose network "
 		    "could be changed", a->slug);

@@ -142,13 +142,13 @@ static void
 on_frozen(struct msg *msg, void *arg)
 {
 	struct member	*m = arg;
+	const char	*error;
 
 	m->req = 0;
 	if (m->state != POOL_WARMING)
 		return;
-	if (msg == NULL || msg->u.ct_done.status >= 300) {
-		poolfill_failed(m, msg != NULL ? msg->u.ct_done.error :
-		    "the container worker does not answer");
+	if (answer_status(msg, LOST_CONTAINER, &error) >= 300) {
+		poolfill_failed(m, error);
 		return;
 	}
 	m->state = POOL_READY;
@@ -211,15 +211,14 @@ on_created(struct msg *msg, void *arg)
 {
 	const struct framework	*f;
 	struct member		*m = arg;
+	const char		*error;
 	uint32_t		 s = READY_S;
 
 	m->req = 0;
 	if (m->state != POOL_MAKING)
 		return;
-	if (msg == NULL || msg->type != MSG_CT_DONE ||
-	    msg->u.ct_done.status >= 300) {
-		poolfill_failed(m, msg != NULL ? msg->u.ct_done.error :
-		    "the container worker does not answer");
+	if (answer_status(msg, LOST_CONTAINER, &error) >= 300) {
+		poolfill_failed(m, error);
 		return;
 	}
 	m->uid_base = msg->u.ct_done.uid_base;
@@ -240,17 +239,19 @@ on_socket(struct msg *msg, void *arg)
 {
 	const struct framework	*f;
 	struct member		*m = arg;
+	const char		*error;
 	struct m_ct_create	 c;
 	char			 dir[1100], slug[SLUG_MAX + 1];
 
 	m->req = 0;
 	if (m->state != POOL_MAKING)
 		return;
-	f = framework_get(m->framework);
-	if (f == NULL || msg == NULL || msg->u.done.status >= 300) {
-		poolfill_failed(m, f == NULL ? "there is no such framework" :
-		    msg != NULL ? msg->u.done.error :
-		    "the supervisor does not answer");
+	if (answer_status(msg, LOST_SUPER, &error) >= 300) {
+		poolfill_failed(m, error);
+		return;
+	}
+	if ((f = framework_get(m->framework)) == NULL) {
+		poolfill_failed(m, "there is no such framework");
 		return;
 	}
 	pool_tell_gateway(m);

@@ -139,10 +139,8 @@ h_archive_action(struct peer *p, struct msg *m)
 	else if (!purge && r.snapshot[0] == '\0')
 		reply_error(c, 409, "agent %s has no snapshot: when it was "
 		    "archived its instance was gone already", r.agent->slug);
-	else if (purge && tracebox_full())
-		reply_error(c, 503, "trace does not take records at this "
-		    "time: try again");
-	else if (purge || deploy_room(c, r.agent->display_name))
+	else if (purge ? tracebox_room(c) :
+	    deploy_room(c, r.agent->display_name))
 		begin(c, &who, &r, purge);
 	archived_free(&r);
 	return 0;

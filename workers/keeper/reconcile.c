@@ -102,13 +102,9 @@ on_acted(struct msg *m, void *arg)
 			    m->u.ct_done.error);
 		else
 			agent_seen(a, now_is(a));
-		if (m->u.ct_done.status < 300 &&
-		    m->u.ct_done.uid_count != 0) {
-			a->uid_base = m->u.ct_done.uid_base;
-			a->uid_count = m->u.ct_done.uid_count;
-			(void)agent_save(a);
+		if (m->u.ct_done.status < 300 && answer_uids(a,
+		    m->u.ct_done.uid_base, m->u.ct_done.uid_count))
 			keeper_tell_gateway(a);
-		}
 	}
 	free(arg);
 }
@@ -168,13 +164,9 @@ check_agent(struct agent *a)
 			keeper_tell_gateway(a);
 		return;
 	}
-	if (r->uid_count != 0 && (r->uid_base != a->uid_base ||
-	    r->uid_count != a->uid_count)) {
-		a->uid_base = r->uid_base;
-		a->uid_count = r->uid_count;
-		(void)agent_save(a);
+	if ((r->uid_base != a->uid_base || r->uid_count != a->uid_count) &&
+	    answer_uids(a, r->uid_base, r->uid_count))
 		keeper_tell_gateway(a);
-	}
 	agent_seen(a, r->status);
 	if ((remedy = state_remedy(a)) != NULL && state_may_mend(a))
 		act(a, remedy);

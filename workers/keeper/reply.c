@@ -139,6 +139,25 @@ reply_db_error(struct client c)
 }
 
 void
+reply_query(struct client c, struct db_stmt *s,
+    void (*fn)(struct jbuf *, struct db_stmt *, void *), void *arg)
+{
+	struct jbuf	 jb;
+	int		 rc = -1;
+
+	jbuf_init(&jb, JSON_MAX);
+	while (s != NULL && (rc = db_step(s)) == 1) {
+		jbuf_reset(&jb);
+		fn(&jb, s, arg);
+		if (reply_row(c, "", 0, &jb) == -1)
+			break;
+	}
+	db_end(s);
+	jbuf_free(&jb);
+	reply_list_end(c, rc == 0);
+}
+
+void
 reply_list_end(struct client c, bool complete)
 {
 	/* Part of a list must not look like the whole. */

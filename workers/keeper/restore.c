@@ -323,31 +323,13 @@ undo_policy(struct saga *s)
 }
 
 static void
-run_tag(struct saga *s)
-{
-	struct m_ct_tag	 m = { s->agent_id, s->agent->instance,
-	    s->agent->slug, "" };
-
-	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, NULL);
-}
-
-static void
-on_undone(struct saga *s, uint32_t status, const char *error)
-{
-	if (status < 300 || status == 404 || status == 409)
-		saga_ok(s);
-	else
-		saga_fail(s, status, "%s", error);
-}
-
-static void
 undo_tag(struct saga *s)
 {
 	char		 instance[INSTANCE_MAX + 1];
 	struct m_ct_tag	 m = { s->agent_id, instance, s->arg[0], STAMP(s) };
 
 	instance_of(s, instance);
-	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, on_undone);
+	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, saga_undone);
 }
 
 static void
@@ -377,7 +359,7 @@ undo_start(struct saga *s)
 	instance_of(s, instance);
 	if (s->agent != NULL)
 		bridge_close(s->agent);
-	saga_act(s, instance, "stop", 0, on_undone);
+	saga_act(s, instance, "stop", 0, saga_undone);
 }
 
 static void
@@ -468,7 +450,7 @@ static const struct saga_step steps[] = {
 	{ "rewind", run_rewind, NULL },
 	{ "row", run_row, undo_row },
 	{ "policy", run_policy, undo_policy },
-	{ "tag", run_tag, undo_tag },
+	{ "tag", saga_live_tag, undo_tag },
 	{ "rights", saga_live_rights, NULL },
 	{ "start", run_start, undo_start },
 	{ "link", run_link, NULL },

@@ -322,14 +322,10 @@ on_answer(struct msg *m, void *arg)
 		return;
 	}
 	s->fn = NULL;
+	status = answer_status(m, "", &error);
 	if (m->type == MSG_CT_DONE) {
-		status = m->u.ct_done.status;
-		error = m->u.ct_done.error;
 		s->uid_base = m->u.ct_done.uid_base;
 		s->uid_count = m->u.ct_done.uid_count;
-	} else {
-		status = m->u.done.status;
-		error = m->u.done.error;
 	}
 	if (fn != NULL)
 		fn(s, status, error);

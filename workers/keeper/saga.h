@@ -127,11 +127,14 @@ void	saga_yield(struct saga *, void (*fn)(struct saga *, uint32_t,
 
 /*
  * Steps: the agent's instance is stopped; it is as its row says; it has the
- * limits and the network of its row.
+ * limits and the network of its row; it has the label of a live one.
  */
 void	saga_live_stop(struct saga *);
 void	saga_live_again(struct saga *);
 void	saga_live_rights(struct saga *);
+void	saga_live_tag(struct saga *);
+/* For saga_ask(): on the way back an instance that is gone needs no more. */
+void	saga_undone(struct saga *, uint32_t status, const char *error);
 
 /* ---- from outside ---- */
 

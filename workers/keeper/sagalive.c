@@ -54,11 +54,7 @@ on_runs_again(struct saga *s, uint32_t status, const char *error)
 		return;
 	}
 	agent_seen(a, status == 404 ? "" : "Running");
-	if (s->uid_count != 0) {
-		a->uid_base = s->uid_base;
-		a->uid_count = s->uid_count;
-		(void)agent_save(a);
-	}
+	(void)answer_uids(a, s->uid_base, s->uid_count);
 	keeper_tell_gateway(a);
 	if (a->state == AGENT_PAUSED && status != 404)
 		saga_act(s, a->instance, "freeze", 0, on_frozen);
@@ -106,4 +102,24 @@ saga_live_rights(struct saga *s)
 	    limits_processes(a), a->disk };
 
 	saga_ask(s, PROC_CONTAINER, MSG_CT_LIMITS, &m, on_limits);
+}
+
+void
+saga_live_tag(struct saga *s)
+{
+	struct m_ct_tag	 m = { s->agent_id, s->agent->instance,
+	    s->agent->slug, "" };
+
+	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, NULL);
+}
+
+/* ---- undos ---- */
+
+void
+saga_undone(struct saga *s, uint32_t status, const char *error)
+{
+	if (status < 300 || status == 404 || status == 409)
+		saga_ok(s);
+	else
+		saga_fail(s, status, "%s", error);
 }

@@ -102,10 +102,10 @@ over(void)
 static void
 failed(struct agent *a, struct msg *m, bool made)
 {
-	const char	*why = m != NULL ? m->u.ct_done.error :
-	    "the container worker does not answer";
+	const char	*why;
 	struct schedule	 s;
 
+	(void)answer_status(m, LOST_CONTAINER, &why);
 	log_warnx("agent %s: snapshot by schedule: %s", a->slug, why);
 	(void)schedule_parse(a->snapshots, &s);
 	if (!made)
@@ -285,13 +285,9 @@ store(struct agent *a, const struct pass *who, const char *text)
 
 	(void)strlcpy(old, a->snapshots, sizeof(old));
 	(void)strlcpy(a->snapshots, text, sizeof(a->snapshots));
-	if (db_begin(keeper_db()) == 0) {
-		(void)agent_save(a);
-		audit_add(who, "SNAPSHOT_SCHEDULE", a->slug, 200, text);
-		tracebox_lifecycle(a->id, "snapshot_schedule", text, "");
-		if (db_commit(keeper_db()) == 0)
-			return 0;
-	}
+	if (agent_commit(a, who, "SNAPSHOT_SCHEDULE", "snapshot_schedule",
+	    text) == 0)
+		return 0;
 	(void)strlcpy(a->snapshots, old, sizeof(a->snapshots));
 	return -1;
 }
@@ -308,11 +304,9 @@ h_snap_schedule(struct peer *p, struct msg *m)
 	struct jbuf			 jb;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL) {
-		reply_error(c, 404, "there is no agent %s", in->slug);
-	} else if (schedule_parse(in->schedule, &s) == -1) {
+	if (schedule_parse(in->schedule, &s) == -1) {
 		reply_error(c, 422, "schedule: must be off, or hourly or "
 		    "daily keep N, N from 1 to %d", KEEP_MAX);
 	} else if (a->state == AGENT_DELETING) {
@@ -320,7 +314,6 @@ h_snap_schedule(struct peer *p, struct msg *m)
 	} else if (store(a, &who, s.every == 0 ? "" : in->schedule) == -1) {
 		reply_db_error(c);
 	} else {
-		tracebox_kick();
 		(void)evtimer_add(sc.timer, &now);
 		jbuf_init(&jb, 1024);
 		jb_obj(&jb);

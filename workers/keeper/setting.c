@@ -269,16 +269,6 @@ on_policy(struct msg *m, void *arg)
 
 /* ---- the request ---- */
 
-static bool
-is_plain(const char *s, bool lines)
-{
-	for (; *s != '\0'; s++)
-		if (((unsigned char)*s < ' ' && !(lines && *s == '\n')) ||
-		    *s == 0x7f)
-			return false;
-	return true;
-}
-
 /* The new slug, or the refusal. */
 static bool
 slug_ok(struct client c, const struct agent *a, struct agent *n)
@@ -302,10 +292,10 @@ static bool
 values(struct client c, const struct m_agent_set *in, const struct agent *a,
     struct agent *n)
 {
-	const char	*bad = !is_plain(in->name, false) ? "name" :
-	    !is_plain(in->model, false) ? "model" :
-	    !is_plain(in->fallbacks, true) ? "fallback_models" :
-	    !is_plain(in->emoji, false) ? "emoji" : NULL;
+	const char	*bad = !agent_text_ok(in->name, false) ? "name" :
+	    !agent_text_ok(in->model, false) ? "model" :
+	    !agent_text_ok(in->fallbacks, true) ? "fallback_models" :
+	    !agent_text_ok(in->emoji, false) ? "emoji" : NULL;
 
 	if (bad != NULL) {
 		reply_error(c, 422, "%s: has a control character", bad);
@@ -353,12 +343,8 @@ h_agent_set(struct peer *p, struct msg *m)
 	struct pass			 who;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL) {
-		reply_error(c, 404, "there is no agent %s", in->slug);
-		return 0;
-	}
 	if (a->state == AGENT_DELETING) {
 		reply_error(c, 409, "agent %s is being deleted", a->slug);
 		return 0;

@@ -66,6 +66,8 @@ on_list(struct msg *m, void *arg)
 {
 	struct listing	*l = arg;
 	struct jbuf	 jb;
+	const char	*error;
+	uint32_t	 status;
 
 	if (m != NULL && m->type == MSG_CT_SNAP_ROW) {
 		jbuf_init(&jb, 4096);
@@ -74,13 +76,9 @@ on_list(struct msg *m, void *arg)
 		jbuf_free(&jb);
 		return;
 	}
-	if (m == NULL)
-		reply_error(l->client, 503, "agent %s: the container worker "
-		    "does not answer", l->slug);
-	else if (m->u.ct_done.status >= 300)
-		reply_error(l->client, m->u.ct_done.status == 404 ? 409 :
-		    m->u.ct_done.status, "agent %s: %s", l->slug,
-		    m->u.ct_done.error);
+	if ((status = answer_status(m, LOST_CONTAINER, &error)) >= 300)
+		reply_error(l->client, status == 404 ? 409 : status,
+		    "agent %s: %s", l->slug, error);
 	else
 		(void)reply_end(l->client);
 	free(l);
@@ -97,12 +95,8 @@ h_snap_list(struct peer *p, struct msg *m)
 	struct pass			 who;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if ((a = agent_visible(&who, in->slug)) == NULL) {
-		reply_error(c, 404, "there is no agent %s", in->slug);
-		return 0;
-	}
 	if ((l = calloc(1, sizeof(*l))) == NULL)
 		fatal("listing");
 	l->client = c;
@@ -126,13 +120,9 @@ struct act {
 static void
 act_error(const struct act *t, const struct agent *a, struct msg *m)
 {
-	uint32_t	 status = 503;
-	const char	*error = "the container worker does not answer";
+	const char	*error;
+	uint32_t	 status = answer_status(m, LOST_CONTAINER, &error);
 
-	if (m != NULL) {
-		status = m->u.ct_done.status;
-		error = m->u.ct_done.error;
-	}
 	if (status == 208 && t->make)
 		reply_error(t->client, 409, "agent %s has a snapshot %s "
 		    "already", a->slug, t->name);
@@ -242,15 +232,6 @@ run_rewind(struct saga *s)
 }
 
 static void
-run_tag(struct saga *s)
-{
-	struct m_ct_tag	 m = { s->agent_id, s->agent->instance,
-	    s->agent->slug, "" };
-
-	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, NULL);
-}
-
-static void
 done(struct saga *s)
 {
 	struct jbuf	 jb;
@@ -270,7 +251,7 @@ static const struct saga_step steps[] = {
 	{ "stop", saga_live_stop, saga_live_again },
 	/* If container ended in the middle of it, rights of then are there. */
 	{ "rewind", run_rewind, saga_live_rights },
-	{ "tag", run_tag, NULL },
+	{ "tag", saga_live_tag, NULL },
 	{ "rights", saga_live_rights, NULL },
 	{ "again", saga_live_again, NULL },
 };
@@ -309,12 +290,9 @@ is_ours(const char *name)
 }
 
 static bool
-may_act(struct client c, const struct agent *a, const char *slug,
-    const char *name, bool make)
+may_act(struct client c, const struct agent *a, const char *name, bool make)
 {
-	if (a == NULL)
-		reply_error(c, 404, "there is no agent %s", slug);
-	else if (!snapshot_name_ok(name))
+	if (!snapshot_name_ok(name))
 		reply_error(c, 422, "name: 1 to %d of A-Z a-z 0-9 . _ -, the "
 		    "first a letter or a digit", SNAP_MAX);
 	else if (make && is_ours(name))
@@ -338,15 +316,14 @@ h_snap_action(struct peer *p, struct msg *m)
 	struct pass		 who;
 
 	(void)p;
-	if (auth_request(m, &in->pass, ROLE_USER, &who) == -1)
+	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	a = agent_visible(&who, in->slug);
 	(void)strlcpy(name, in->name, sizeof(name));
 	if (make && name[0] == '\0') {
 		archive_stamp(stamp);
 		(void)snprintf(name, sizeof(name), "snap-%s", stamp);
 	}
-	if (!may_act(c, a, in->slug, name, make))
+	if (!may_act(c, a, name, make))
 		return 0;
 	if (make || strcmp(in->action, "delete") == 0)
 		act(c, &who, a, name, make);

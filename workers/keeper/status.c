@@ -90,7 +90,7 @@ on_worker(struct msg *m, void *arg)
 	struct asked	*q = arg;
 
 	if (m == NULL) {
-		reply_error(q->client, 503, "the supervisor does not answer");
+		reply_error(q->client, 503, LOST_SUPER);
 		asked_free(q);
 		return;
 	}
@@ -136,12 +136,11 @@ static void
 on_level(struct msg *m, void *arg)
 {
 	struct asked	*q = arg;
+	const char	*error;
+	uint32_t	 status = answer_status(m, LOST_SUPER, &error);
 
-	if (m == NULL || m->type != MSG_DONE)
-		reply_error(q->client, 503, "the supervisor does not answer");
-	else if (m->u.done.status >= 300)
-		reply_error(q->client, m->u.done.status, "%s",
-		    m->u.done.error);
+	if (status >= 300)
+		reply_error(q->client, status, "%s", error);
 	else
 		reply_doc(q->client, 200, &q->jb);
 	asked_free(q);

@@ -78,18 +78,11 @@ on_answer(struct msg *m, void *arg)
 	struct asked	*q = arg;
 	struct teardown	*t = q->t;
 	enum part	 part = q->part;
-	uint32_t	 status = 503;
-	const char	*error = "no answer";
+	const char	*error;
+	uint32_t	 status = answer_status(m, "no answer", &error);
 
 	free(q);
 	t->asked[part] = false;
-	if (m != NULL && m->type == MSG_CT_DONE) {
-		status = m->u.ct_done.status;
-		error = m->u.ct_done.error;
-	} else if (m != NULL && m->type == MSG_DONE) {
-		status = m->u.done.status;
-		error = m->u.done.error;
-	}
 	/* 409: an instance of that name is not ours, so ours is not there. */
 	if (status < 300 || status == 404 ||
 	    (part == PART_INSTANCE && status == 409)) {

@@ -114,9 +114,13 @@ tracebox_init(void)
 }
 
 bool
-tracebox_full(void)
+tracebox_room(struct client c)
 {
-	return tb.rows >= ROWS_MAX;
+	if (tb.rows < ROWS_MAX)
+		return true;
+	reply_error(c, 503, "trace does not take records at this time: "
+	    "try again");
+	return false;
 }
 
 void

@@ -152,15 +152,11 @@ on_acted(struct msg *m, void *arg)
 {
 	struct op	*op = arg;
 	struct agent	*a = op->agent;
-	const char	*error = "the container worker does not answer";
-	uint32_t	 status = 503;
+	const char	*error;
+	uint32_t	 status = answer_status(m, LOST_CONTAINER, &error);
 
-	if (m != NULL && m->type == MSG_CT_DONE) {
-		status = m->u.ct_done.status;
-		error = m->u.ct_done.error;
-		if (status == 404)
-			error = "its instance is not there any more";
-	}
+	if (status == 404)
+		error = "its instance is not there any more";
 	if (status >= 300) {
 		/* Without an answer reconcile.c ends it. */
 		if (m != NULL && verbs[op->verb].up && verb_store(a,
@@ -171,12 +167,9 @@ on_acted(struct msg *m, void *arg)
 	}
 	agent_seen(a, op->verb == V_STOP ? "Stopped" : op->verb == V_PAUSE ?
 	    "Frozen" : "Running");
-	if (op->verb != V_STOP && m->u.ct_done.uid_count != 0) {
-		a->uid_base = m->u.ct_done.uid_base;
-		a->uid_count = m->u.ct_done.uid_count;
-		(void)agent_save(a);
+	if (op->verb != V_STOP && answer_uids(a, m->u.ct_done.uid_base,
+	    m->u.ct_done.uid_count))
 		keeper_tell_gateway(a);
-	}
 	op_good(op);
 }
 
@@ -198,13 +191,12 @@ static void
 on_socket(struct msg *m, void *arg)
 {
 	struct op	*op = arg;
+	const char	*error;
 
-	if (m == NULL || m->u.done.status >= 300) {
-		op_bad(op, 502, m != NULL ? m->u.done.error :
-		    "the supervisor does not answer");
-		return;
-	}
-	act(op);
+	if (answer_status(m, LOST_SUPER, &error) >= 300)
+		op_bad(op, 502, error);
+	else
+		act(op);
 }
 
 /* The agent has finished, or has no more time to. */

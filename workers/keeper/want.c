@@ -59,6 +59,21 @@ want_same(const struct agent *a, const struct want *b)
 }
 
 int
+agent_commit(const struct agent *a, const struct pass *who,
+    const char *action, const char *event, const char *detail)
+{
+	if (db_begin(keeper_db()) == -1)
+		return -1;
+	(void)agent_save(a);
+	audit_add(who, action, a->slug, 200, detail);
+	tracebox_lifecycle(a->id, event, detail, "");
+	if (db_commit(keeper_db()) == -1)
+		return -1;
+	tracebox_kick();
+	return 0;
+}
+
+int
 want_commit(struct agent *a, const struct want *b, const char *event,
     const struct pass *who, const char *reason)
 {
