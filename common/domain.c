@@ -145,7 +145,7 @@ domain_parse(const char *s, size_t len, struct domain *d)
 void
 domain_text(const struct domain *d, char *buf)
 {
-	char port[8] = "";
+	char port[sizeof(":65535")] = "";
 
 	if (d->port != 0)
 		(void)snprintf(port, sizeof(port), ":%u", d->port);

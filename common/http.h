@@ -95,6 +95,8 @@ ssize_t	 http_decode_query(const char *, size_t, char *, size_t);
 
 /* True when every byte may stand in a token (method, field name). */
 bool	 http_is_token(const char *, size_t);
+/* A field's value: nothing in it can end the line early. */
+bool	 http_is_value(const char *);
 
 /*
  * Look up a query parameter and decode it into dst. 1: found, 0: absent,

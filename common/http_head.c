@@ -33,6 +33,15 @@ http_head_init(struct http_head *h)
 }
 
 bool
+http_is_value(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
+			return (false);
+	return (true);
+}
+
+bool
 http_is_token(const char *s, size_t len)
 {
 	static const char extra[] = "!#$%&'*+-.^_`|~";

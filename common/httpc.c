@@ -226,16 +226,6 @@ put(struct httpc_req *r, const char *s)
 	r->len += len;
 }
 
-/* Field values: no control byte, so that nothing can end the line early. */
-static bool
-clean(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
-			return (false);
-	return (true);
-}
-
 void
 httpc_req_start(struct httpc_req *r, char *buf, size_t size,
     const char *method, const char *target, const char *host)
@@ -244,7 +234,7 @@ httpc_req_start(struct httpc_req *r, char *buf, size_t size,
 	r->len = 0;
 	r->size = size;
 	r->bad = size == 0 || !http_is_token(method, strlen(method)) ||
-	    !clean(target) || strchr(target, ' ') != NULL;
+	    !http_is_value(target) || strchr(target, ' ') != NULL;
 	put(r, method);
 	put(r, " ");
 	put(r, target);
@@ -255,7 +245,7 @@ httpc_req_start(struct httpc_req *r, char *buf, size_t size,
 void
 httpc_req_field(struct httpc_req *r, const char *name, const char *value)
 {
-	if (!http_is_token(name, strlen(name)) || !clean(value))
+	if (!http_is_token(name, strlen(name)) || !http_is_value(value))
 		r->bad = true;
 	put(r, name);
 	put(r, ": ");

@@ -282,6 +282,16 @@ read_head(struct httpd_conn *c)
 	srv->conf.on_head(c->req, srv->conf.arg);
 }
 
+/* What the client sends is for this request. */
+static void
+pump(struct httpd_conn *c)
+{
+	if (c->req->reply == REPLY_RAW)
+		httpd_raw_pump(c);
+	else
+		httpd_body_pump(c);
+}
+
 static void
 read_cb(struct bufferevent *bev, void *arg)
 {
@@ -293,10 +303,7 @@ read_cb(struct bufferevent *bev, void *arg)
 		read_head(c);
 		break;
 	case CONN_REQUEST:
-		if (c->req->reply == REPLY_RAW)
-			httpd_raw_pump(c);
-		else
-			httpd_body_pump(c);
+		pump(c);
 		break;
 	case CONN_LINGER:
 		c->lingered += evbuffer_get_length(in);
@@ -403,10 +410,7 @@ kick_cb(evutil_socket_t fd, short what, void *arg)
 		read_head(c);
 		break;
 	case CONN_REQUEST:
-		if (c->req->reply == REPLY_RAW)
-			httpd_raw_pump(c);
-		else
-			httpd_body_pump(c);
+		pump(c);
 		break;
 	case CONN_LINGER:
 		break;

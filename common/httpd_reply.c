@@ -36,19 +36,10 @@ httpd_may_end(struct httpd_req *r)
 	return (false);
 }
 
-static bool
-clean(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
-			return (false);
-	return (true);
-}
-
 void
 httpd_add_header(struct httpd_req *r, const char *name, const char *value)
 {
-	if (!http_is_token(name, strlen(name)) || !clean(value) ||
+	if (!http_is_token(name, strlen(name)) || !http_is_value(value) ||
 	    (r->fields == NULL && (r->fields = evbuffer_new()) == NULL) ||
 	    evbuffer_add_printf(r->fields, "%s: %s\r\n", name, value) == -1)
 		r->bad_field = true;
@@ -341,7 +332,7 @@ httpd_sse_comment(struct httpd_req *r, const char *text)
 	char buf[128];
 	int n;
 
-	if (!clean(text))
+	if (!http_is_value(text))
 		return (-1);
 	n = snprintf(buf, sizeof(buf), ": %s\n\n", text);
 	if (n < 0 || (size_t)n >= sizeof(buf))

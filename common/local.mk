@@ -4,6 +4,7 @@ noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = common/msg.def common/msg.h common/msg.c \
 	common/chan.h common/chan.c \
 	common/domain.h common/domain.c \
+	common/evbase.h common/evbase.c \
 	common/log.h common/log.c \
 	common/pass.h common/pass.c \
 	common/peer.h common/peer.c \

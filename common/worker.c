@@ -21,6 +21,7 @@
 #include <event2/event.h>
 
 #include "config.h"
+#include "evbase.h"
 #include "log.h"
 #include "peer.h"
 #include "sandbox.h"
@@ -355,23 +356,6 @@ make_peers(void)
 	}
 }
 
-static struct event_base *
-make_base(void)
-{
-	struct event_config *cfg;
-	struct event_base *base;
-
-	if ((cfg = event_config_new()) == NULL)
-		fatal("event");
-	/* The environment decides nothing, and there are no threads. */
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_IGNORE_ENV);
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-	if ((base = event_base_new_with_config(cfg)) == NULL)
-		fatal("event");
-	event_config_free(cfg);
-	return base;
-}
-
 int
 worker_main(int argc, char **argv, const struct worker_ops *ops)
 {
@@ -393,7 +377,7 @@ worker_main(int argc, char **argv, const struct worker_ops *ops)
 	setproctitle("-agentd: %s", proc_name(ops->proc));
 	tzset();
 	check_handlers();
-	w.base = make_base();
+	w.base = evbase_new();
 	make_peers();
 	peer_attach(w.super, WORKER_SUPER_FD);
 	if (!peer_is_up(w.super))

@@ -24,34 +24,6 @@ chunk_text(const struct jspan *u, struct jspan *text)
 	    text->type == JT_STRING;
 }
 
-char *
-acp_content(const struct jspan *content, size_t *len)
-{
-	struct jiter it;
-	struct jspan key, part, v;
-	char *text = NULL, *piece, *p;
-	size_t n;
-
-	*len = 0;
-	if (content->type != JT_ARRAY ||
-	    jscan_array(&it, content->p, content->len) == -1)
-		return NULL;
-	while (jscan_next(&it, &key, &part) == 1) {
-		if (part.type != JT_OBJECT || !chunk_text(&part, &v))
-			continue;
-		piece = jpath_text(&v, &n);
-		if (n > CONTENT_MAX - *len)
-			n = CONTENT_MAX - *len;
-		if ((p = realloc(text, *len + n + 1)) == NULL)
-			fatal("content");
-		memcpy(p + *len, piece, n);
-		free(piece);
-		text = p;
-		*len += n;
-	}
-	return text;
-}
-
 /* {} and what is no object tell nothing as yet. */
 static bool
 has_members(const struct jspan *v)
@@ -73,7 +45,8 @@ tool_over(struct report *r, struct report_tool *t, const struct jspan *u,
 	size_t len = 0;
 
 	if (jpath(u->p, u->len, "content", &v))
-		text = acp_content(&v, &len);
+		text = jpath_texts(&v, "content.type", "content.text",
+		    CONTENT_MAX, &len);
 	if (text == NULL && jpath(u->p, u->len, "rawOutput.output", &v) &&
 	    v.type == JT_STRING)
 		text = jpath_text(&v, &len);

@@ -15,7 +15,4 @@ struct report;
 /* The object `update` of a session/update. Unknown ones are ignored. */
 void	 acp_update(struct report *, const struct jspan *);
 
-/* The text parts of an array of content blocks; to be freed, may be NULL. */
-char	*acp_content(const struct jspan *, size_t *);
-
 #endif /* LINK_ACP_UPDATE_H */

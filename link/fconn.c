@@ -24,6 +24,7 @@
 
 #include "conf.h"
 #include "fconn.h"
+#include "forward.h"
 #include "gw.h"
 #include "httpc.h"
 #include "log.h"
@@ -158,14 +159,8 @@ conn_linger(struct fconn *c)
 static void
 conn_refuse(struct fconn *c, int status, const char *why)
 {
-	char body[256];
-	int n;
-
-	n = snprintf(body, sizeof(body), "{\"error\":\"%s\"}", why);
-	evbuffer_add_printf(bufferevent_get_output(c->cl),
-	    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
-	    "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-	    status, http_reason(status), n, c->head_method ? "" : body);
+	forward_refuse(bufferevent_get_output(c->cl), status, why,
+	    c->head_method);
 	conn_report(c, status < 500);
 	conn_linger(c);
 }

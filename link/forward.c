@@ -7,15 +7,18 @@
 
 #include <arpa/inet.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/listener.h>
 
 #include "conf.h"
 #include "fconn.h"
 #include "forward.h"
+#include "http.h"
 #include "log.h"
 #include "util.h"
 
@@ -135,3 +138,17 @@ listener_open(struct forward *f, struct listener *l,
 	return 0;
 }
 
+
+void
+forward_refuse(struct evbuffer *out, int status, const char *why,
+    bool head_only)
+{
+	char body[256];
+	int n;
+
+	n = snprintf(body, sizeof(body), "{\"error\":\"%s\"}", why);
+	evbuffer_add_printf(out,
+	    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+	    "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+	    status, http_reason(status), n, head_only ? "" : body);
+}

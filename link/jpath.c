@@ -78,3 +78,35 @@ jpath_text(const struct jspan *v, size_t *len)
 	*len = (size_t)n;
 	return text;
 }
+
+char *
+jpath_texts(const struct jspan *list, const char *type, const char *path,
+    size_t max, size_t *len)
+{
+	struct jiter it;
+	struct jspan key, part, v;
+	char *text = NULL, *piece, *p;
+	size_t n;
+
+	*len = 0;
+	if (list->type != JT_ARRAY ||
+	    jscan_array(&it, list->p, list->len) == -1)
+		return NULL;
+	while (jscan_next(&it, &key, &part) == 1) {
+		if (part.type != JT_OBJECT ||
+		    !jpath_is(part.p, part.len, type, "text") ||
+		    !jpath(part.p, part.len, path, &v) ||
+		    v.type != JT_STRING)
+			continue;
+		piece = jpath_text(&v, &n);
+		if (n > max - *len)
+			n = max - *len;
+		if ((p = realloc(text, *len + n + 1)) == NULL)
+			fatal("text");
+		memcpy(p + *len, piece, n);
+		free(piece);
+		text = p;
+		*len += n;
+	}
+	return text;
+}

@@ -26,4 +26,11 @@ bool	 jpath_copy(const char *, size_t, const char *path, char *, size_t);
  */
 char	*jpath_text(const struct jspan *, size_t *);
 
+/*
+ * The texts of those parts of an array whose member at type is "text", one
+ * behind the other, cut at max bytes: to be freed, NULL when there are none.
+ */
+char	*jpath_texts(const struct jspan *, const char *type, const char *text,
+	    size_t max, size_t *len);
+
 #endif /* LINK_JPATH_H */

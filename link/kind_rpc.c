@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -329,35 +330,6 @@ ev_message_start(struct krpc *k, const char *p, size_t len)
 	k->mark = turn_mark(k->turn);
 }
 
-/* The text parts of a content array; to be freed, NULL when there are none. */
-static char *
-content_text(const struct jspan *content, size_t *len)
-{
-	struct jiter it;
-	struct jspan key, part, v;
-	char *text = NULL, *piece, *p;
-	size_t n;
-
-	*len = 0;
-	if (content->type != JT_ARRAY ||
-	    jscan_array(&it, content->p, content->len) == -1)
-		return NULL;
-	while (jscan_next(&it, &key, &part) == 1) {
-		if (part.type != JT_OBJECT || !jpath_is(part.p, part.len,
-		    "type", "text") || !jpath(part.p, part.len, "text", &v) ||
-		    v.type != JT_STRING)
-			continue;
-		piece = jpath_text(&v, &n);
-		if ((p = realloc(text, *len + n + 1)) == NULL)
-			fatal("text");
-		memcpy(p + *len, piece, n);
-		free(piece);
-		text = p;
-		*len += n;
-	}
-	return text;
-}
-
 static void
 ev_message_end(struct krpc *k, const char *p, size_t len)
 {
@@ -380,7 +352,7 @@ ev_message_end(struct krpc *k, const char *p, size_t len)
 	}
 	/* A provider that does not stream has sent no deltas. */
 	if (k->said || !jpath(p, len, "message.content", &v) ||
-	    (text = content_text(&v, &n)) == NULL)
+	    (text = jpath_texts(&v, "type", "text", SIZE_MAX, &n)) == NULL)
 		return;
 	if (k->any_text && n > 0)
 		turn_delta(k->turn, "\n\n", 2);
@@ -445,7 +417,8 @@ ev_tool_end(struct krpc *k, const char *p, size_t len)
 	ev.success = jpath(p, len, "isError", &v) && v.type == JT_FALSE;
 	ev.duration_ms = tool_duration(k, id);
 	if (jpath(p, len, "result.content", &v))
-		text = content_text(&v, &ev.len);
+		text = jpath_texts(&v, "type", "text", SIZE_MAX,
+		    &ev.len);
 	ev.text = text != NULL ? text : "";
 	turn_tool_result(k->turn, &ev);
 	free(text);

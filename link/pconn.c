@@ -24,6 +24,7 @@
 #include <event2/listener.h>
 
 #include "conf.h"
+#include "forward.h"
 #include "gw.h"
 #include "httpc.h"
 #include "log.h"
@@ -91,14 +92,7 @@ pconn_timer(evutil_socket_t fd, short what, void *arg)
 static void
 pconn_refuse(struct pconn *c, int status, const char *why)
 {
-	char body[256];
-	int n;
-
-	n = snprintf(body, sizeof(body), "{\"error\":\"%s\"}", why);
-	evbuffer_add_printf(bufferevent_get_output(c->cl.bev),
-	    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
-	    "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-	    status, http_reason(status), n, body);
+	forward_refuse(bufferevent_get_output(c->cl.bev), status, why, false);
 	if (c->up.bev != NULL)
 		bufferevent_free(c->up.bev);
 	c->up.bev = NULL;

@@ -30,6 +30,7 @@
 #include "conf.h"
 #include "daemon.h"
 #include "diag.h"
+#include "evbase.h"
 #include "files.h"
 #include "listen.h"
 #include "log.h"
@@ -363,22 +364,6 @@ find_conf(void)
 	opt.conf = path;
 }
 
-static struct event_base *
-make_base(void)
-{
-	struct event_config *cfg;
-	struct event_base *base;
-
-	if ((cfg = event_config_new()) == NULL)
-		fatal("event");
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_IGNORE_ENV);
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-	if ((base = event_base_new_with_config(cfg)) == NULL)
-		fatal("event");
-	event_config_free(cfg);
-	return base;
-}
-
 /* Everything that can fail for a reason the admin can mend is here. */
 static void
 prepare(void)
@@ -395,7 +380,7 @@ prepare(void)
 static void
 run(void)
 {
-	super.base = make_base();
+	super.base = evbase_new();
 	super.generation = 1;
 	super.started = sys_now_ms();
 	super.on_ready = on_ready;
