@@ -14,13 +14,20 @@
 
 #include "ctl.h"
 
+bool
+agent_name_ok(const char *name)
+{
+	if (path_segment_ok(name))
+		return true;
+	complain("'%s' is not the name of an agent", name);
+	return false;
+}
+
 int
 agent_path(char path[AGENT_PATH], const char *name, const char *tail)
 {
-	if (!path_segment_ok(name)) {
-		complain("'%s' is not the name of an agent", name);
+	if (!agent_name_ok(name))
 		return -1;
-	}
 	(void)snprintf(path, AGENT_PATH, "/api/agents/%s%s", name, tail);
 	return 0;
 }
@@ -124,12 +131,8 @@ cmd_agent_show(struct ctl *ctl, int argc, char **argv)
 	(void)argc;
 	if (agent_path(path, argv[0], "") == -1)
 		return CTL_USAGE;
-	if ((ret = rest_get(ctl, path, &r)) == 0) {
-		if (ctl->json)
-			out_json(&r);
-		else
-			show_agent(r.doc);
-	}
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	ret = rest_get(ctl, path, &r);
+	if (out_words(ctl, ret, &r))
+		show_agent(r.doc);
+	return reply_exit(ret, &r);
 }

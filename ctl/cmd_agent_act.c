@@ -69,12 +69,9 @@ act_one(struct ctl *ctl, const struct act *a, const char *name)
 		return CTL_USAGE;
 	}
 	ret = rest_call(ctl, "POST", path, "{}", NULL, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
+	if (out_words(ctl, ret, &r))
 		print_one(r.doc);
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }
 
 /* One agent's end of several. */

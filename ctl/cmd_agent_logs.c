@@ -56,22 +56,17 @@ show(struct ctl *ctl, const char *path)
 	struct reply r;
 	const char *logs;
 	size_t len;
+	int ret;
 
-	if (rest_get(ctl, path, &r) == -1) {
-		reply_free(&r);
-		return CTL_FAIL;
-	}
-	if (ctl->json) {
-		out_json(&r);
-	} else {
+	ret = rest_get(ctl, path, &r);
+	if (out_words(ctl, ret, &r)) {
 		logs = jstr(r.doc, "logs");
 		len = strlen(logs);
 		out_text(logs, len, true);
 		if (len > 0 && logs[len - 1] != '\n')
 			(void)putchar('\n');
 	}
-	reply_free(&r);
-	return CTL_OK;
+	return reply_exit(ret, &r);
 }
 
 int

@@ -31,16 +31,9 @@ patch(struct ctl *ctl, const char *name, struct jbuf *b)
 	}
 	ret = rest_call(ctl, "PATCH", path, jbuf_text(b, NULL), NULL, &r);
 	jbuf_free(b);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0) {
-		out_str(jstr(r.doc, "name"));
-		(void)printf(": ");
-		out_str(jstr(r.doc, "status"));
-		(void)putchar('\n');
-	}
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	if (out_words(ctl, ret, &r))
+		out_status(jstr(r.doc, "name"), r.doc);
+	return reply_exit(ret, &r);
 }
 
 int

@@ -26,9 +26,7 @@ change(struct ctl *ctl, const char *method, const char *path)
 
 	ret = rest_call(ctl, method, path,
 	    strcmp(method, "POST") == 0 ? "{}" : NULL, NULL, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0) {
+	if (out_words(ctl, ret, &r)) {
 		out_str(jstr(r.doc, "name")[0] != '\0' ?
 		    jstr(r.doc, "name") : jstr(r.doc, "id"));
 		(void)printf(": ");
@@ -40,8 +38,7 @@ change(struct ctl *ctl, const char *method, const char *path)
 		}
 		(void)putchar('\n');
 	}
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }
 
 int

@@ -65,10 +65,8 @@ run(struct ctl *ctl, const char *agent, const struct options *o, int argc,
 	char *body;
 	int ret;
 
-	if (!path_segment_ok(agent)) {
-		complain("'%s' is not the name of an agent", agent);
+	if (!agent_name_ok(agent))
 		return CTL_USAGE;
-	}
 	if ((body = make_body(o, argc, argv)) == NULL)
 		return EXEC_CUT;
 	ret = exec_session(ctl, agent, body, o->tty);

@@ -258,12 +258,9 @@ post(struct ctl *ctl, const char *method, const char *path, const char *said)
 	int ret;
 
 	ret = rest_call(ctl, method, path, NULL, NULL, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
+	if (out_words(ctl, ret, &r))
 		(void)printf("%s\n", said);
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }
 
 static int
@@ -327,9 +324,7 @@ cmd_image_prune(struct ctl *ctl, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	ret = rest_call(ctl, "POST", "/api/images/prune", NULL, NULL, &r);
-	if (ret == 0 && ctl->json) {
-		out_json(&r);
-	} else if (ret == 0) {
+	if (out_words(ctl, ret, &r)) {
 		for (i = 0; (m = jat(r.doc, i)) != NULL; i++) {
 			sum += jnum(m, "size", 0);
 			(void)printf("%.12s  ", jstr(m, "fingerprint"));
@@ -339,6 +334,5 @@ cmd_image_prune(struct ctl *ctl, int argc, char **argv)
 		(void)printf("%zu images deleted, %s\n", i,
 		    fmt_size(buf, sizeof(buf), sum));
 	}
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }

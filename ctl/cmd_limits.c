@@ -109,12 +109,9 @@ cmd_agent_limits(struct ctl *ctl, int argc, char **argv)
 	else
 		ret = rest_get(ctl, path, &r);
 	jbuf_free(&b);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
+	if (out_words(ctl, ret, &r))
 		print_limits(r.doc);
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }
 
 int
@@ -128,10 +125,7 @@ cmd_agent_disk(struct ctl *ctl, int argc, char **argv)
 	if (agent_path(path, argv[0], "/disk") == -1)
 		return CTL_USAGE;
 	ret = rest_get(ctl, path, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
+	if (out_words(ctl, ret, &r))
 		print_disk(r.doc);
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }

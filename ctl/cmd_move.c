@@ -187,10 +187,8 @@ cmd_agent_export(struct ctl *ctl, int argc, char **argv)
 	if (argc + 1 - optind != 1)
 		return ctl_usage();
 	agent = argv[optind - 1];
-	if (!path_segment_ok(agent)) {
-		complain("'%s' is not the name of an agent", agent);
+	if (!agent_name_ok(agent))
 		return CTL_USAGE;
-	}
 	if (name == NULL) {
 		(void)snprintf(dflt, sizeof(dflt), "%s.agentd", agent);
 		name = dflt;

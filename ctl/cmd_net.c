@@ -20,17 +20,6 @@
 #define DENIED_MAX	200	/* events that are looked through */
 #define SEEN_MAX	64
 
-static int
-net_path(char *path, const char *name, const char *tail)
-{
-	if (!path_segment_ok(name)) {
-		complain("'%s' is not the name of an agent", name);
-		return -1;
-	}
-	(void)snprintf(path, PATH_LEN, "/api/agents/%s%s", name, tail);
-	return 0;
-}
-
 static void
 print_network(struct json_object *o)
 {
@@ -51,12 +40,9 @@ print_network(struct json_object *o)
 static int
 done(struct ctl *ctl, int ret, struct reply *r)
 {
-	if (ret == 0 && ctl->json)
-		out_json(r);
-	else if (ret == 0)
+	if (out_words(ctl, ret, r))
 		print_network(r->doc);
-	reply_free(r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, r);
 }
 
 int
@@ -67,7 +53,7 @@ cmd_agent_network(struct ctl *ctl, int argc, char **argv)
 	struct jbuf b;
 	int ret;
 
-	if (net_path(path, argv[0], argc > 1 ? "/network" : "") == -1)
+	if (agent_path(path, argv[0], argc > 1 ? "/network" : "") == -1)
 		return CTL_USAGE;
 	if (argc == 1)
 		return done(ctl, rest_get(ctl, path, &r), &r);
@@ -95,7 +81,7 @@ cmd_agent_allow(struct ctl *ctl, int argc, char **argv)
 	}
 	if (argc < 2)
 		return ctl_usage();
-	if (net_path(path, argv[0], "/domains") == -1)
+	if (agent_path(path, argv[0], "/domains") == -1)
 		return CTL_USAGE;
 	for (i = 1; i < argc && ret == CTL_OK; i++) {
 		jbuf_init(&b, 4096);
@@ -121,7 +107,7 @@ cmd_agent_deny(struct ctl *ctl, int argc, char **argv)
 	struct reply r;
 
 	(void)argc;
-	if (net_path(path, argv[0], "/domains") == -1 ||
+	if (agent_path(path, argv[0], "/domains") == -1 ||
 	    path_query(path, sizeof(path), "domain", argv[1]) == -1)
 		return CTL_USAGE;
 	return done(ctl, rest_call(ctl, "DELETE", path, NULL, NULL, &r), &r);
@@ -179,13 +165,10 @@ cmd_agent_denied(struct ctl *ctl, int argc, char **argv)
 	(void)argc;
 	(void)snprintf(tail, sizeof(tail), "/trace?kind=lifecycle&limit=%d",
 	    DENIED_MAX);
-	if (net_path(path, argv[0], tail) == -1)
+	if (agent_path(path, argv[0], tail) == -1)
 		return CTL_USAGE;
 	ret = rest_get(ctl, path, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
+	if (out_words(ctl, ret, &r))
 		print_denied(ctl, jget(r.doc, "events"));
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }

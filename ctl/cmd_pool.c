@@ -45,50 +45,38 @@ show_wanted(struct json_object *doc)
 }
 
 static void
-show_instances(struct ctl *ctl, struct json_object *list)
+instance_row(struct table *t, struct json_object *m)
 {
-	static const char *const heads[] = { "CONTAINER", "FRAMEWORK",
-	    "STATE", "MEMORY", "MADE" };
-	struct json_object *m;
-	struct table *t;
 	char buf[64];
-	size_t i;
 
-	if (jat(list, 0) == NULL)
-		return;
-	t = table_new(sizeof(heads) / sizeof(heads[0]));
-	for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
-		table_cell(t, "%s", heads[i]);
-	for (i = 0; (m = jat(list, i)) != NULL; i++) {
-		table_cell(t, "%s", jstr(m, "container"));
-		table_cell(t, "%s", jstr(m, "framework"));
-		table_cell(t, "%s", jstr(m, "state"));
-		table_cell(t, "%s", fmt_size(buf, sizeof(buf),
-		    jnum(m, "memory_limit", 0)));
-		table_cell(t, "%s", fmt_time(buf, sizeof(buf),
-		    jnum(m, "created_at", 0)));
-	}
-	table_print(ctl, t);
+	table_cell(t, "%s", jstr(m, "container"));
+	table_cell(t, "%s", jstr(m, "framework"));
+	table_cell(t, "%s", jstr(m, "state"));
+	table_cell(t, "%s", fmt_size(buf, sizeof(buf),
+	    jnum(m, "memory_limit", 0)));
+	table_cell(t, "%s", fmt_time(buf, sizeof(buf),
+	    jnum(m, "created_at", 0)));
 }
 
 int
 cmd_pool(struct ctl *ctl, int argc, char **argv)
 {
+	static const char *const heads[] = {
+		"CONTAINER", "FRAMEWORK", "STATE", "MEMORY", "MADE", NULL
+	};
 	struct reply r;
 	int ret;
 
 	(void)argc;
 	(void)argv;
-	if ((ret = rest_get(ctl, "/api/pool", &r)) == 0) {
-		if (ctl->json)
-			out_json(&r);
-		else {
-			show_wanted(r.doc);
-			show_instances(ctl, jget(r.doc, "instances"));
-		}
+	ret = rest_get(ctl, "/api/pool", &r);
+	if (out_words(ctl, ret, &r)) {
+		show_wanted(r.doc);
+		if (jat(jget(r.doc, "instances"), 0) != NULL)
+			out_rows(ctl, jget(r.doc, "instances"), heads,
+			    instance_row);
 	}
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }
 
 /* Seconds of "90", "10m", "2h", "1d" or "never"; -1: it is none. */
@@ -121,27 +109,22 @@ seconds_of(const char *s)
 int
 cmd_agent_idle(struct ctl *ctl, int argc, char **argv)
 {
-	char path[PATH_LEN], body[64];
+	char path[AGENT_PATH], body[64];
 	struct reply r;
 	long s;
 	int ret;
 
 	(void)argc;
-	if (!path_segment_ok(argv[0])) {
-		complain("'%s' is not the name of an agent", argv[0]);
+	if (agent_path(path, argv[0], "/idle") == -1)
 		return CTL_USAGE;
-	}
 	if ((s = seconds_of(argv[1])) == -1) {
 		complain("'%s' is not a time: 30s, 10m, 2h, 1d or never",
 		    argv[1]);
 		return CTL_USAGE;
 	}
-	(void)snprintf(path, sizeof(path), "/api/agents/%s/idle", argv[0]);
 	(void)snprintf(body, sizeof(body), "{\"seconds\":%ld}", s);
 	ret = rest_call(ctl, "PUT", path, body, NULL, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0) {
+	if (out_words(ctl, ret, &r)) {
 		out_str(jstr(r.doc, "name"));
 		if (s == 0)
 			(void)printf(": never sleeps\n");
@@ -149,6 +132,5 @@ cmd_agent_idle(struct ctl *ctl, int argc, char **argv)
 			(void)printf(": sleeps after %ld seconds without "
 			    "work\n", s);
 	}
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }

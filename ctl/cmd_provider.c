@@ -143,7 +143,6 @@ post(struct ctl *ctl, const struct provider *p, struct reply *r)
 {
 	const char *text;
 	struct jbuf b;
-	unsigned int i;
 	int ret = -1;
 
 	jbuf_init(&b, BODY_MAX);
@@ -159,11 +158,7 @@ post(struct ctl *ctl, const struct provider *p, struct reply *r)
 		jb_kstr(&b, "ca_pem", p->ca_pem);
 	if (p->allow_private)
 		jb_kbool(&b, "allow_private", true);
-	jb_key(&b, "models");
-	jb_arr(&b);
-	for (i = 0; i < p->nmodels; i++)
-		jb_str(&b, p->models[i]);
-	jb_end(&b);
+	jb_strings(&b, "models", p->models, p->nmodels);
 	jb_end(&b);
 	if ((text = jbuf_text(&b, NULL)) == NULL)
 		complain("the request is too long");
@@ -192,12 +187,8 @@ cmd_provider_add(struct ctl *ctl, int argc, char **argv)
 	ret = CTL_OK;
 	if (ctl->json)
 		out_json(&r);
-	else {
-		out_str(jstr(r.doc, "name"));
-		(void)printf(": ");
-		out_str(jstr(r.doc, "status"));
-		(void)putchar('\n');
-	}
+	else
+		out_status(jstr(r.doc, "name"), r.doc);
 out:
 	reply_free(&r);
 	freezero(p, sizeof(*p));
@@ -269,10 +260,7 @@ cmd_provider_rm(struct ctl *ctl, int argc, char **argv)
 	}
 	(void)snprintf(path, sizeof(path), "/api/providers/%s", argv[0]);
 	ret = rest_call(ctl, "DELETE", path, NULL, NULL, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
+	if (out_words(ctl, ret, &r))
 		(void)printf("%s: deleted\n", argv[0]);
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }

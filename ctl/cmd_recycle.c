@@ -32,68 +32,42 @@ row(struct table *t, struct json_object *it)
 int
 cmd_recycle_list(struct ctl *ctl, int argc, char **argv)
 {
-	struct json_object *items;
-	struct table *t;
+	char path[AGENT_PATH];
 	struct reply r;
-	char path[256];
-	size_t i;
+	int ret;
 
 	(void)argc;
-	if (!path_segment_ok(argv[0])) {
-		complain("'%s' is not the name of an agent", argv[0]);
+	if (agent_path(path, argv[0], "/recycle") == -1)
 		return CTL_USAGE;
-	}
-	(void)snprintf(path, sizeof(path), "/api/agents/%s/recycle", argv[0]);
-	if (rest_get(ctl, path, &r) == -1) {
-		reply_free(&r);
-		return CTL_FAIL;
-	}
-	if (ctl->json) {
-		out_json(&r);
-		reply_free(&r);
-		return CTL_OK;
-	}
-	t = table_new(4);
-	for (i = 0; heads[i] != NULL; i++)
-		table_cell(t, "%s", heads[i]);
-	items = jget(r.doc, "items");
-	for (i = 0; jat(items, i) != NULL; i++)
-		row(t, jat(items, i));
-	table_print(ctl, t);
-	reply_free(&r);
-	return CTL_OK;
+	ret = rest_get(ctl, path, &r);
+	if (out_words(ctl, ret, &r))
+		out_rows(ctl, jget(r.doc, "items"), heads, row);
+	return reply_exit(ret, &r);
 }
 
 static int
 said(struct ctl *ctl, int rc, struct reply *r, const char *what)
 {
-	if (rc == 0 && ctl->json)
-		out_json(r);
-	else if (rc == 0) {
+	if (out_words(ctl, rc, r)) {
 		(void)printf("%s ", what);
 		out_str(jstr(r->doc, "original_path"));
 		(void)putchar('\n');
 	}
-	reply_free(r);
-	return rc == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(rc, r);
 }
 
 int
 cmd_recycle_restore(struct ctl *ctl, int argc, char **argv)
 {
-	struct json_object *doc = json_object_new_object();
+	struct json_object *doc;
+	char path[AGENT_PATH];
 	struct reply r;
-	char path[256];
 	int rc;
 
 	(void)argc;
-	if (!path_segment_ok(argv[0])) {
-		json_object_put(doc);
-		complain("'%s' is not the name of an agent", argv[0]);
+	if (agent_path(path, argv[0], "/recycle/restore") == -1)
 		return CTL_USAGE;
-	}
-	(void)snprintf(path, sizeof(path), "/api/agents/%s/recycle/restore",
-	    argv[0]);
+	doc = json_object_new_object();
 	json_object_object_add(doc, argv[1][0] == '/' ? "original_path" :
 	    "id", json_object_new_string(argv[1]));
 	rc = rest_call(ctl, "POST", path, json_object_to_json_string_ext(doc,

@@ -21,10 +21,8 @@
 static int
 snap_path(char *path, const char *agent, const char *name, const char *tail)
 {
-	if (!path_segment_ok(agent) || strlen(agent) > 64) {
-		complain("'%s' is not the name of an agent", agent);
+	if (!agent_name_ok(agent))
 		return -1;
-	}
 	if (name != NULL && (!path_segment_ok(name) || strlen(name) > 64)) {
 		complain("'%s' is not the name of a snapshot", name);
 		return -1;
@@ -69,16 +67,9 @@ change(struct ctl *ctl, const char *method, const char *path,
 	int ret;
 
 	ret = rest_call(ctl, method, path, body, NULL, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0) {
-		out_str(jstr(r.doc, what));
-		(void)printf(": ");
-		out_str(jstr(r.doc, "status"));
-		(void)putchar('\n');
-	}
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	if (out_words(ctl, ret, &r))
+		out_status(jstr(r.doc, what), r.doc);
+	return reply_exit(ret, &r);
 }
 
 /* A body with one member, "{}" without a value. */

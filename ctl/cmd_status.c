@@ -53,16 +53,12 @@ cmd_status(struct ctl *ctl, int argc, char **argv)
 	struct json_object *agents;
 	struct reply r;
 	char span[32];
+	int ret;
 
 	(void)argc;
 	(void)argv;
-	if (rest_get(ctl, "/api/status", &r) == -1) {
-		reply_free(&r);
-		return CTL_FAIL;
-	}
-	if (ctl->json)
-		out_json(&r);
-	else {
+	ret = rest_get(ctl, "/api/status", &r);
+	if (out_words(ctl, ret, &r)) {
 		agents = jget(r.doc, "agents");
 		(void)printf("agentd ");
 		out_str(jstr(r.doc, "version"));
@@ -74,8 +70,7 @@ cmd_status(struct ctl *ctl, int argc, char **argv)
 		    jnum(agents, "running", 0), jnum(agents, "connected", 0));
 		print_workers(ctl, jget(r.doc, "workers"));
 	}
-	reply_free(&r);
-	return CTL_OK;
+	return reply_exit(ret, &r);
 }
 
 int
@@ -94,16 +89,13 @@ cmd_log_level(struct ctl *ctl, int argc, char **argv)
 	ret = rest_call(ctl, "PUT", "/api/system/log-level",
 	    jbuf_text(&b, NULL), NULL, &r);
 	jbuf_free(&b);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0) {
+	if (out_words(ctl, ret, &r)) {
 		out_str(jstr(r.doc, "worker"));
 		(void)printf(" logs from ");
 		out_str(jstr(r.doc, "level"));
 		(void)printf(" up\n");
 	}
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }
 
 static void

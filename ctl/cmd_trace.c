@@ -77,10 +77,7 @@ parse_query(int argc, char **argv, struct query *q)
 	if (argc + 1 - optind != 1)
 		return ctl_usage();
 	q->agent = argv[optind - 1];
-	if (path_segment_ok(q->agent))
-		return CTL_OK;
-	complain("'%s' is not the name of an agent", q->agent);
-	return CTL_USAGE;
+	return agent_name_ok(q->agent) ? CTL_OK : CTL_USAGE;
 }
 
 static int
@@ -243,10 +240,7 @@ cmd_trace(struct ctl *ctl, int argc, char **argv)
 		ret = fetch_last(ctl, &q, &r);
 	else if ((ret = build_path(&q, path)) == 0)
 		ret = rest_get(ctl, path, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
+	if (out_words(ctl, ret, &r))
 		trace_print(ctl, jget(r.doc, "events"));
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }

@@ -131,6 +131,20 @@ void	 table_print(const struct ctl *, struct table *);	/* and frees it */
 /* ---- list.c ---- */
 
 /*
+ * Is there an answer to be shown in words?  With --json it is printed as it
+ * came instead; ret is that of the call.
+ */
+bool	 out_words(struct ctl *, int ret, const struct reply *);
+/* The exit status of that call; frees the reply. */
+int	 reply_exit(int ret, struct reply *);
+/* "NAME: STATUS" of a document. */
+void	 out_status(const char *name, struct json_object *);
+
+/* An array as a table with these heads (NULL ends them). */
+void	 out_rows(struct ctl *, struct json_object *,
+	    const char *const *heads,
+	    void (*row)(struct table *, struct json_object *));
+/*
  * The array at that path as a table with these heads (NULL ends them), each
  * element filled in by row(); or as it came with --json.  An exit status.
  */
@@ -176,6 +190,8 @@ int	 fetch_small(const char *url, char *buf, size_t size);
 /* ---- cmd_agent.c ---- */
 
 #define AGENT_PATH	256
+/* Says so when it is none. */
+bool	 agent_name_ok(const char *);
 /* "/api/agents/NAME" + tail; -1 and a message when it is no name. */
 int	 agent_path(char path[AGENT_PATH], const char *name,
 	    const char *tail);

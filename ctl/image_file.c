@@ -97,11 +97,8 @@ image_upload(struct ctl *ctl, const char *alias, const char *file,
 			headers[i] = text[i];
 	}
 	ret = rest_upload(ctl, "PUT", path, headers, file, &r);
-	if (ret == 0 && ctl->json)
-		out_json(&r);
-	else if (ret == 0)
+	if (out_words(ctl, ret, &r))
 		(void)printf("imported as %s (%s)\n", alias,
 		    v->trust != NULL ? v->trust : "signed");
-	reply_free(&r);
-	return ret == 0 ? CTL_OK : CTL_FAIL;
+	return reply_exit(ret, &r);
 }

@@ -1,42 +1,68 @@
 /*
- * Lists of the API as tables.
+ * Answers of the API in words and as tables, or as they came.
  *
  * SPDX-License-Identifier: ISC
  *
  * Runs in: agentctl.  Talks to: front.
  */
+#include <stdio.h>
+
 #include "ctl.h"
 #include "jbuf.h"
 
+bool
+out_words(struct ctl *ctl, int ret, const struct reply *r)
+{
+	if (ret == 0 && ctl->json)
+		out_json(r);
+	return ret == 0 && !ctl->json;
+}
+
 int
-out_list(struct ctl *ctl, const char *path, const char *const *heads,
+reply_exit(int ret, struct reply *r)
+{
+	reply_free(r);
+	return ret == 0 ? CTL_OK : CTL_FAIL;
+}
+
+void
+out_status(const char *name, struct json_object *doc)
+{
+	out_str(name);
+	(void)printf(": ");
+	out_str(jstr(doc, "status"));
+	(void)putchar('\n');
+}
+
+void
+out_rows(struct ctl *ctl, struct json_object *list, const char *const *heads,
     void (*row)(struct table *, struct json_object *))
 {
 	struct json_object *o;
 	struct table *t;
-	struct reply r;
 	unsigned n = 0;
 	size_t i;
 
-	if (rest_get(ctl, path, &r) == -1) {
-		reply_free(&r);
-		return CTL_FAIL;
-	}
-	if (ctl->json) {
-		out_json(&r);
-		reply_free(&r);
-		return CTL_OK;
-	}
 	while (heads[n] != NULL)
 		n++;
 	t = table_new(n);
 	for (i = 0; i < n; i++)
 		table_cell(t, "%s", heads[i]);
-	for (i = 0; (o = jat(r.doc, i)) != NULL; i++)
+	for (i = 0; (o = jat(list, i)) != NULL; i++)
 		row(t, o);
 	table_print(ctl, t);
-	reply_free(&r);
-	return CTL_OK;
+}
+
+int
+out_list(struct ctl *ctl, const char *path, const char *const *heads,
+    void (*row)(struct table *, struct json_object *))
+{
+	struct reply r;
+	int ret = rest_get(ctl, path, &r);
+
+	if (out_words(ctl, ret, &r))
+		out_rows(ctl, r.doc, heads, row);
+	return reply_exit(ret, &r);
 }
 
 void
