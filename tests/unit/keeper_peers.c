@@ -316,6 +316,17 @@ f_list(struct peer *p, struct msg *m)
 	return 0;
 }
 
+/* It runs until keeper or container ends. */
+static int
+f_exec(struct peer *p, struct msg *m)
+{
+	struct m_none	 none;
+
+	note("exec");
+	(void)peer_reply(p, m, MSG_CT_EXEC_OPEN, true, &none);
+	return 0;
+}
+
 static int
 f_move(struct peer *p, struct msg *m)
 {
@@ -464,6 +475,7 @@ const struct msg_handler peers_handlers[] = {
 	{ MSG_CT_COPY, f_copy },
 	{ MSG_MODEL_CHECK, f_model },
 	{ MSG_CT_TEMP_DROP, f_temp_drop },
+	{ MSG_CT_EXEC, f_exec },
 	{ MSG_CT_IMAGE_TEMP, f_move },
 	{ MSG_MOVE_IN, f_move },
 	{ MSG_MOVE_CHECK, f_move },

@@ -5,6 +5,7 @@
  *
  * Runs in: make check.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -271,6 +272,42 @@ test_wake_fails(void **state)
 	    "state = 'failed' AND error LIKE '%could not be woken%'"), 1);
 }
 
+static uint32_t
+run_command(void)
+{
+	struct m_agent_exec	 e;
+
+	memset(&e, 0, sizeof(e));
+	e.slug = "alpha";
+	e.argv = (struct msg_bytes){ "sh", 3 };
+	(void)fake_send_fd(MSG_AGENT_EXEC, &e,
+	    open("/dev/null", O_RDWR | O_CLOEXEC), &ans);
+	assert_true(fake_done(&ans));
+	return ans.status;
+}
+
+/* Nobody's shell is taken away; into one that sleeps there is no way. */
+static void
+test_command_is_work(void **state)
+{
+	(void)state;
+	fake_kill();
+	script.idle = 2;
+	fake_begin();
+	step_deploy();
+	fake_log_clear();
+	assert_int_equal(run_command(), 200);
+	fake_run(4000);
+	assert_null(strstr(fake_log(), "stop"));
+	/* Its end is the end of container here. */
+	fake_down(PROC_CONTAINER);
+	fake_up(PROC_CONTAINER);
+	assert_true(fake_until("stop"));
+	fake_run(20);
+	assert_int_equal(run_command(), 409);
+	assert_true(step_has("is asleep: start it first"));
+}
+
 /* What comes while it is put to sleep wakes it when it sleeps. */
 static void
 test_message_while_falling_asleep(void **state)
@@ -303,6 +340,7 @@ main(void)
 		T(test_killed_while_made), T(test_restart),
 		T(test_new_image), T(test_held_back), T(test_wake),
 		T(test_wake_fails), T(test_message_while_falling_asleep),
+		T(test_command_is_work),
 	};
 
 	log_init("test", LOG_L_ERROR, 0);

@@ -30,6 +30,8 @@ struct session {
 	struct client		 client;	/* id 0: has its answer */
 	char			 principal[65];
 	char			 slug[SLUG_MAX + 1];
+	char			 agent_id[ID_LEN + 1];
+	bool			 work;	/* somebody's own command */
 };
 
 static struct {
@@ -92,6 +94,17 @@ words(char *out, size_t size, const struct msg_bytes *argv)
 	out[n] = '\0';
 }
 
+bool
+exec_runs(const struct agent *a)
+{
+	struct session	*s;
+
+	TAILQ_FOREACH(s, &ex.list, entry)
+		if (s->work && strcmp(s->agent_id, a->id) == 0)
+			return true;
+	return false;
+}
+
 static bool
 room_for(const struct pass *who, struct client c)
 {
@@ -124,7 +137,7 @@ usable(const struct pass *who, const char *slug, struct client c)
 	else if (a->state == AGENT_PAUSED)
 		reply_error(c, 409, "agent %s is paused: resume it first",
 		    slug);
-	else if (a->state != AGENT_RUNNING)
+	else if (a->state != AGENT_RUNNING || a->asleep)
 		reply_error(c, 409, "agent %s is %s: start it first", slug,
 		    agent_status(a));
 	else
@@ -170,6 +183,8 @@ start(struct msg *m, const struct pass *who, const char *slug,
 	s->client = c;
 	(void)strlcpy(s->principal, who->principal, sizeof(s->principal));
 	(void)strlcpy(s->slug, a->slug, sizeof(s->slug));
+	(void)strlcpy(s->agent_id, a->id, sizeof(s->agent_id));
+	s->work = action != NULL;
 	TAILQ_INSERT_TAIL(&ex.list, s, entry);
 	ex.n++;
 	out->agent_id = a->id;

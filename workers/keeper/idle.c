@@ -5,6 +5,8 @@
  *
  * Runs in: keeper.  Talks to: container, front.
  *
+ * A command that somebody runs in its container is work as well as a turn.
+ *
  * An agent that sleeps should run: its state stays so, and "asleep" says that
  * its instance is stopped, or frozen, until there is something to do.  That is
  * stored before the instance is touched; what is cut in between is ended by
@@ -238,6 +240,8 @@ tick(void)
 			continue;
 		if (a->asleep && a->queued > 0)
 			idle_wake(a);
+		if (exec_runs(a))
+			idle_touch(a);
 		if (a->asleep || a->idle == 0 || a->queued > 0 ||
 		    a->sub == NULL)
 			continue;

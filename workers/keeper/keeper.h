@@ -330,6 +330,8 @@ void	reconcile_container_up(void);
 /* ---- exec.c: commands in containers ---- */
 
 int	h_agent_exec(struct peer *, struct msg *);
+/* Somebody has a command running in it. */
+bool	exec_runs(const struct agent *);
 int	h_agent_logs(struct peer *, struct msg *);
 int	h_recycle(struct peer *, struct msg *);
 
