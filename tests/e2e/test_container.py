@@ -694,3 +694,77 @@ def test_a_pool_without_sizes(false_incus, top):
     body = json.loads(next(b for m, u, b in server.asked if m == "POST"))
     assert body["devices"]["root"] == {"type": "disk", "path": "/",
                                        "pool": "only"}
+
+
+UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+OURS = {"status": "Stopped", "architecture": "x86_64", "config": {
+    "user.agentd.node": NODE, "user.agentd.agent_id": AGENT}}
+
+
+def test_an_operation_that_is_forgotten(false_incus):
+    """Incus was restarted: that its operation is gone says nothing."""
+    deleted = []
+
+    def answer(method, url, body):
+        if "/wait" in url:
+            return (404, {"type": "error", "error": "Not Found"}) \
+                if len(deleted) == 1 else sync({"status_code": 200})
+        if method == "DELETE":
+            deleted.append(url)
+            return 202, {"type": "async", "metadata": {"id": UUID}}
+        if "/operations?" in url:
+            return sync({})
+        if "/snapshots" in url:
+            return sync([])
+        return sync(OURS) if "/instances/" in url else "ok"
+    _, w = false_incus(answer)
+    r = act(w, "destroy")
+    assert r["status"] == 200 and len(deleted) == 2, (r, deleted)
+
+
+@pytest.mark.parametrize("verb", ["make", "restore"])
+def test_a_list_that_is_none(false_incus, verb):
+    """A snapshot was not made because Incus says nothing of any."""
+    def answer(method, url, body):
+        if "/snapshots" in url:
+            return sync("text")
+        return sync(OURS) if "/instances/" in url else "ok"
+    server, w = false_incus(answer)
+    r = w.call("keeper", "CT_SNAP", {
+        "agent_id": AGENT, "instance": f"agentd-{AGENT[:12]}", "verb": verb,
+        "name": "one"})
+    assert r["status"] == 502, r
+    assert not any(a[0] in ("PUT", "POST") for a in server.asked)
+
+
+def test_an_instance_without_keys(false_incus, top):
+    """What comes back from a restore, or a copy, says nothing of itself."""
+    other = "cd" * 16
+    done = []
+
+    def answer(method, url, body):
+        if "/wait" in url:
+            return sync({"status_code": 200})
+        if method in ("PUT", "POST", "DELETE"):
+            done.append((method, url))
+            return 202, {"type": "async", "metadata": {"id": UUID}}
+        if "/operations?" in url:
+            return sync({})
+        if "/snapshots" in url:
+            return sync([f"/1.0/instances/agentd-{AGENT[:12]}/snapshots/one"])
+        if f"/instances/agentd-{other[:12]}" in url:
+            return sync({})
+        if "/instances/" in url:
+            return sync({} if done else OURS)
+        return "ok"
+    _, w = false_incus(answer)
+    ref = {"agent_id": AGENT, "instance": f"agentd-{AGENT[:12]}"}
+    r = w.call("keeper", "CT_SNAP", {**ref, "verb": "restore", "name": "one"})
+    assert r["status"] == 502 and len(done) == 1, (r, done)
+    done.clear()
+    r = w.call("keeper", "CT_COPY", {
+        **request(top, other), "image": "", "source_id": AGENT,
+        "source": f"agentd-{AGENT[:12]}", "snapshot": ""})
+    # It is not known to be ours: it is left alone.
+    assert r["status"] == 409, r
+    assert [m for m, _ in done] == ["POST"]

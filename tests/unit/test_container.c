@@ -213,6 +213,10 @@ test_operation(void **state)
 	assert_null(answer("{\"type\":\"sync\",\"metadata\":{}}", 200, true,
 	    &r));
 	assert_int_equal(r.status, 400);
+	/* Incus has forgotten it: nobody may take that for "gone". */
+	assert_null(answer("{\"type\":\"error\",\"error\":\"Not found\"}",
+	    404, true, &r));
+	assert_int_equal(r.status, 503);
 }
 
 int

@@ -70,15 +70,19 @@ static void
 on_copied(const struct incus_reply *r, void *arg)
 {
 	struct create *c = arg;
-	struct json_object *config;
+	struct json_object *config = meta_obj(r->meta, "config");
+	struct incus_reply why = *r;
 	struct jbuf b;
 
-	if (r->status != 200) {
-		create_ended(c, r);
+	if (r->status == 200 && config == NULL)
+		reply_fail(&why, 502, "Incus says nothing of the copy %s",
+		    c->op.instance);
+	if (why.status != 200) {
+		create_ended(c, &why);
 		return;
 	}
 	c->base = limits_base(r->meta);
-	config = exact_config(c, meta_obj(r->meta, "config"));
+	config = exact_config(c, config);
 	jbuf_init(&b, 131072);
 	jb_obj(&b);
 	jb_kstr(&b, "architecture", meta_str(r->meta, "architecture"));

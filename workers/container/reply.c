@@ -77,6 +77,10 @@ reply_read(struct incus_reply *r, struct json_object *doc, long http,
 		if ((text = operation_id(r->meta)) != NULL)
 			return text;
 		reply_fail(r, 502, "Incus names no operation to wait for");
+	} else if (waiting && http == 404) {
+		/* The operation, not what it was at work on. */
+		reply_fail(r, 503, "Incus does not know how it ended: was "
+		    "it restarted?");
 	} else if (type != NULL && strcmp(type, "error") == 0) {
 		text = meta_str(doc, "error");
 		reply_fail(r, http >= 400 && http <= 599 ?

@@ -70,6 +70,12 @@ on_end(const struct incus_reply *r, void *arg)
 		op_fail(&s->op, r, NULL);
 }
 
+static void
+no_sense(struct snap *s)
+{
+	op_done(&s->op, 502, NULL, "Incus gave an answer that makes no sense");
+}
+
 /* ---- list ---- */
 
 static void
@@ -163,6 +169,10 @@ on_restored(const struct incus_reply *r, void *arg)
 		op_fail(&s->op, r, NULL);
 		return;
 	}
+	if (meta_obj(r->meta, "config") == NULL) {
+		no_sense(s);
+		return;
+	}
 	body = as_before(s->was, r->meta);
 	call(s, "PUT", "?", json_object_to_json_string(body), on_end);
 	json_object_put(body);
@@ -189,9 +199,12 @@ on_names(const struct incus_reply *r, void *arg)
 	char body[128];
 	bool there;
 
-	if (r->status != 200 ||
-	    !json_object_is_type(r->meta, json_type_array)) {
+	if (r->status != 200) {
 		op_fail(&s->op, r, NULL);
+		return;
+	}
+	if (!json_object_is_type(r->meta, json_type_array)) {
+		no_sense(s);
 		return;
 	}
 	there = is_there(r->meta, s->name);
