@@ -368,3 +368,14 @@ def test_logs_follow(home, agent):
         p.kill()
         p.wait()
     wait_for("end", lambda: not processes(home, agent, "journalctl.* -f"))
+
+
+def test_input_waits_for_the_command(home, agent):
+    """Who reads after more than a minute gets all there is."""
+    data = os.urandom(4 << 20)
+    p = popen(home, "agent", "exec", agent.slug, "--", "sh", "-c",
+              "sleep 63; sha256sum", stdin=subprocess.PIPE,
+              stdout=subprocess.PIPE)
+    out, _ = p.communicate(data, timeout=100)
+    assert p.returncode == 0
+    assert out.split()[0].decode() == hashlib.sha256(data).hexdigest()
