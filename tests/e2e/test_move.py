@@ -515,3 +515,27 @@ def test_import_that_is_killed(away, incus, moved):
             assert [m["id"] for m in agent.history()] == \
                 [m["id"] for m in moved["chat"][1]]
             purge(away, agent)
+
+
+@pytest.mark.parametrize("delay", [0, 0.3, 1])
+def test_import_outlives_container(away, moved, delay):
+    """Its instance is in the making when container is killed: it comes."""
+    def creations():
+        return len(re.findall(r"create agentd-[0-9a-f]{12}\"",
+                              away.log("container")))
+    before = creations()
+    p = subprocess.Popen(
+        [f"{away.inst}/bin/agentctl", "-s", away.socket, "agent", "import",
+         moved["path"], "--trust-key", moved["key"]],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for("creation", lambda: creations() > before, 60, 0.01)
+    time.sleep(delay)
+    os.kill(away.pids()["container"], signal.SIGKILL)
+    _, err = p.communicate(timeout=180)
+    assert p.returncode == 0, err
+    agent = Agent(away, away.get("/api/agents").json[0]["name"])
+    try:
+        assert [m["id"] for m in agent.history()] == \
+            [m["id"] for m in moved["chat"][1]]
+    finally:
+        purge(away, agent)

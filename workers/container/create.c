@@ -367,7 +367,7 @@ run(struct op *op)
 	if (valid_fingerprint(c->image)) {
 		/* Of an import: it has no alias. */
 		strlcpy(c->fingerprint, c->image, sizeof(c->fingerprint));
-		gate_enter(&c->turn, c->post, c);
+		create_enter(c);
 	} else {
 		imgget_alias(c->image, on_alias, c);
 	}
