@@ -154,6 +154,8 @@ finish(struct out *o)
 	(void)sink(o, zero, sizeof(zero));
 }
 
+static uint64_t	members;	/* of the last tree that was checked */
+
 static const char *
 check(const struct out *in, bool strict, struct out *out)
 {
@@ -169,6 +171,7 @@ check(const struct out *in, bool strict, struct out *out)
 	if (r == 0)
 		r = tar_end(t);
 	(void)strlcpy(why, tar_why(t), sizeof(why));
+	members = tar_members(t);
 	assert_int_equal(r, why[0] == '\0' ? 0 : -1);
 	tar_free(t);
 	return why;
@@ -223,6 +226,10 @@ test_left_out(void **state)
 	assert_string_equal(check(&in, false, &out), "");
 	assert_int_equal(out.len, want.len);
 	assert_memory_equal(out.p, want.p, want.len);
+	/* The manifest says so many, and an import holds it to that. */
+	assert_int_equal(members, 8);
+	assert_string_equal(check(&want, true, &out), "");
+	assert_int_equal(members, 8);
 	assert_non_null(strstr(check(&in, true, &out), "metadata.yaml"));
 }
 
@@ -240,6 +247,42 @@ test_cut_tree(void **state)
 }
 
 /* ---- documents ---- */
+
+/* All sections and nothing else are in the list of the manifest. */
+static void
+test_manifest(void **state)
+{
+	static char text[4096];
+	char one[256], zeros[65], why[WHY_LEN];
+	static struct record r;
+	static struct mf f;
+	size_t n, len;
+	int s;
+
+	(void)state;
+	memset(zeros, '0', 64);
+	zeros[64] = '\0';
+	for (n = 0; n <= MF_MANIFEST + 1; n++) {
+		(void)snprintf(text, sizeof(text), "{\"format\":"
+		    "\"agentd-export\",\"version\":1,\"server\":\"s\","
+		    "\"arch\":\"x86_64\",\"agent_id\":"
+		    "\"00112233445566778899aabbccddeeff\",\"slug\":\"a\","
+		    "\"framework\":\"pi\",\"created_at\":1700000000,"
+		    "\"sections\":[");
+		for (s = 0; s < (int)n; s++) {
+			(void)snprintf(one, sizeof(one), "%s{\"name\":\"%s\","
+			    "\"size\":0,\"rows\":0,\"sha256\":\"%s\"}",
+			    s > 0 ? "," : "", mf_name((enum mf_section)s),
+			    zeros);
+			(void)strlcat(text, one, sizeof(text));
+		}
+		len = strlcat(text, "]}", sizeof(text));
+		assert_int_equal(record_manifest(text, len, &f, &r, why),
+		    n == MF_MANIFEST ? 0 : -1);
+		assert_string_equal(why, n == MF_MANIFEST ? "" :
+		    "manifest: its sections are not those of the file");
+	}
+}
 
 static void
 test_message(void **state)
@@ -297,6 +340,7 @@ main(void)
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_cut_tree),
+		cmocka_unit_test(test_manifest),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_event),
 	};

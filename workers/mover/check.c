@@ -80,12 +80,29 @@ slurp(const struct in *in, enum mf_section s, char **out)
 	return len == size ? 0 : -1;
 }
 
+typedef int (*read_fn)(const char *, size_t, struct record *,
+    char why[WHY_LEN]);
+
+static int
+check_document(struct in *in, enum mf_section s, read_fn fn,
+    char why[WHY_LEN])
+{
+	char *text;
+	int r;
+
+	if ((r = slurp(in, s, &text)) == -1)
+		(void)strlcpy(why, "the file cannot be read again", WHY_LEN);
+	else
+		r = fn(text, in->mf.part[s].size, &in->rec, why);
+	free(text);
+	return r;
+}
+
 static int
 check_documents(struct in *in)
 {
 	struct utsname host;
-	char why[WHY_LEN], *text;
-	int r;
+	char why[WHY_LEN];
 
 	if (record_manifest(in->manifest, in->manifestlen, &in->mf, &in->rec,
 	    why) == -1)
@@ -96,19 +113,8 @@ check_documents(struct in *in)
 		    in->rec.arch, host.machine);
 		return -1;
 	}
-	r = slurp(in, MF_RECORD, &text);
-	if (r == 0)
-		r = record_agent(text, in->mf.part[MF_RECORD].size, &in->rec,
-		    why);
-	free(text);
-	if (r == -1)
-		goto bad;
-	r = slurp(in, MF_POLICY, &text);
-	if (r == 0)
-		r = record_policy(text, in->mf.part[MF_POLICY].size, &in->rec,
-		    why);
-	free(text);
-	if (r == 0)
+	if (check_document(in, MF_RECORD, record_agent, why) == 0 &&
+	    check_document(in, MF_POLICY, record_policy, why) == 0)
 		return 0;
 bad:
 	in_refuse(in, 422, "%s", why);

@@ -164,7 +164,7 @@ feed_start(struct in *in, enum feed_what what)
 		section_init(&f->sec, in->fd, in->mf.part[MF_ROOTFS].off);
 		f->tar = check_tar(in, put, f);
 	}
-	bufferevent_setcb(f->bev, NULL, on_written, on_gone, f);
+	bufferevent_setcb(f->bev, pipe_noise, on_written, on_gone, f);
 	bufferevent_setwatermark(f->bev, EV_WRITE, HIGH_WATER / 4, 0);
 	(void)bufferevent_set_timeouts(f->bev, NULL, &stall);
 	(void)bufferevent_enable(f->bev, EV_READ | EV_WRITE);

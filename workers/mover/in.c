@@ -225,6 +225,19 @@ spool_start(struct in *in, int fd)
 	(void)bufferevent_enable(in->bev, EV_READ);
 }
 
+/* Bytes of the disk that others have been promised. */
+static uint64_t
+promised(void)
+{
+	struct in *in;
+	uint64_t n = 0;
+
+	TAILQ_FOREACH(in, &ins, entry)
+		if (in->stage == IN_SPOOL)
+			n += in->size - in->got;
+	return n;
+}
+
 int
 h_in(struct peer *p, struct msg *m)
 {
@@ -244,8 +257,8 @@ h_in(struct peer *p, struct msg *m)
 	else if (t->size > worker_conf()->import_limit)
 		tell_done(m->id, 413, "the file is larger than limits.import_size "
 		    "allows");
-	else if ((fd = spool_open(worker_conf()->state_dir, t->size,
-	    &why)) == -1)
+	else if ((fd = spool_open(worker_conf()->state_dir,
+	    t->size + promised(), &why)) == -1)
 		tell_done(m->id, 507, why);
 	if (fd == -1)
 		return 0;

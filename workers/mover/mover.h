@@ -34,10 +34,12 @@ void	 tell_pipe(uint64_t req, uint32_t status, const char *error, int fd);
 
 /* Removes what an earlier mover has left: an import lives as long as we do. */
 void	 spool_clear(const char *dir);
-/* A new file without a name for size bytes: its fd, or -1 and *why. */
+/* A new file without a name: its fd, or -1 and *why if size are not free. */
 int	 spool_open(const char *dir, uint64_t size, const char **why);
 /* A socket that does not block, and one for another process; -1. */
 int	 pipe_make(int *ours, int *theirs);
+/* A read callback for who only reads: what he says is not kept. */
+void	 pipe_noise(struct bufferevent *, void *);
 
 /* ---- out.c: a file that is written ---- */
 

@@ -346,7 +346,7 @@ h_out(struct peer *p, struct msg *m)
 	m->fd = -1;
 	(void)strlcpy(o->id, m->u.move_id.id, sizeof(o->id));
 	TAILQ_INSERT_TAIL(&outs, o, entry);
-	bufferevent_setcb(o->bev, NULL, on_written, on_reader_gone, o);
+	bufferevent_setcb(o->bev, pipe_noise, on_written, on_reader_gone, o);
 	(void)bufferevent_set_timeouts(o->bev, NULL, &stall);
 	/* Reading is how it is seen that he leaves. */
 	(void)bufferevent_enable(o->bev, EV_READ | EV_WRITE);

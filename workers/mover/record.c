@@ -82,14 +82,14 @@ record_manifest(const char *p, size_t len, const struct mf *f,
 	if (!doc_raw(&d, "sections", JT_ARRAY, &list) ||
 	    jscan_array(&it, list.p, list.len) == -1)
 		return -1;
-	while (jscan_next(&it, &key, &e) == 1) {
-		if (s >= MF_MANIFEST || e.type != JT_OBJECT)
-			break;
-		if (check_section(&e, (enum mf_section)s, f, r, why) == -1)
+	while (!d.bad && jscan_next(&it, &key, &e) == 1) {
+		if (s == MF_MANIFEST || e.type != JT_OBJECT)
+			doc_fail(&d, "its sections are not those of the file");
+		else if (check_section(&e, (enum mf_section)s++, f, r,
+		    why) == -1)
 			return -1;
-		s++;
 	}
-	if (s != MF_MANIFEST || jscan_next(&it, &key, &e) == 1)
+	if (s != MF_MANIFEST)
 		doc_fail(&d, "its sections are not those of the file");
 	return d.bad ? -1 : 0;
 }

@@ -29,7 +29,7 @@ struct record {
 	uint64_t rows[MF_SECTIONS];
 };
 
-/* Texts of a message or an event; freed by record_text_free(). */
+/* Texts of a message or an event; freed by record_texts_free(). */
 struct texts {
 	char	*v[14];
 	size_t	 n;

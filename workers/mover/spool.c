@@ -19,6 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+
 #include "log.h"
 #include "mover.h"
 #include "sys.h"
@@ -89,4 +92,13 @@ pipe_make(int *ours, int *theirs)
 	*ours = sv[0];
 	*theirs = sv[1];
 	return 0;
+}
+
+void
+pipe_noise(struct bufferevent *bev, void *arg)
+{
+	struct evbuffer *in = bufferevent_get_input(bev);
+
+	(void)arg;
+	(void)evbuffer_drain(in, evbuffer_get_length(in));
 }

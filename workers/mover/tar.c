@@ -246,8 +246,6 @@ judge(struct tar *t)
 	t->skip = !in_tree(m->path) && !t->strict;
 	if (t->skip)
 		return 0;
-	if (++t->members > TAR_MEMBERS)
-		return fail(t, "more than %d files", TAR_MEMBERS);
 	if ((why = bad_path(m->path)) != NULL || (why = bad_place(t)) != NULL)
 		return fail_at(t, why);
 	if ((why = bad_kind(t)) != NULL) {
@@ -259,7 +257,8 @@ judge(struct tar *t)
 	}
 	if (m->type != '1' && m->type != '2')
 		m->link[0] = '\0';
-	if (m->type == '0' && set_add(t->files, m->path) == -1)
+	if (++t->members > TAR_MEMBERS ||
+	    (m->type == '0' && set_add(t->files, m->path) == -1))
 		return fail(t, "more than %d files", TAR_MEMBERS);
 	(void)strlcpy(t->prev, m->path, sizeof(t->prev));
 	t->prev_dir = m->type == '5';

@@ -41,7 +41,7 @@ int	 tar_feed(struct tar *, const void *, size_t);	/* 0 or -1 */
 int	 tar_end(struct tar *);
 const char *tar_why(const struct tar *);	/* printable */
 uint64_t tar_written(const struct tar *);
-uint64_t tar_members(const struct tar *);
+uint64_t tar_members(const struct tar *);	/* that came out */
 uint64_t tar_left_out(const struct tar *);
 
 #endif /* TAR_H */
