@@ -286,6 +286,30 @@ run_command(void)
 	return ans.status;
 }
 
+/* Incus is away for a moment: what waits for the agent goes on waiting. */
+static void
+test_wake_later(void **state)
+{
+	struct m_ct_row	 missed;
+
+	(void)state;
+	begin_sleepy();
+	script.fail = "start";
+	script.fail_status = 503;
+	assert_int_equal(step_post("wake up", ""), 201);
+	assert_true(fake_until("start"));
+	fake_run(50);
+	assert_int_equal(step_get("alpha"), 200);
+	assert_true(step_has("\"queued\":1"));
+	script.fail = NULL;
+	fake_log_clear();
+	memset(&missed, 0, sizeof(missed));
+	fake_tell(PROC_CONTAINER, MSG_CT_EVENT, &missed);
+	assert_true(fake_until("start"));
+	fake_subscribe(agent);
+	assert_true(fake_event(message));
+}
+
 /* Nobody's shell is taken away; into one that sleeps there is no way. */
 static void
 test_command_is_work(void **state)
@@ -340,7 +364,7 @@ main(void)
 		T(test_killed_while_made), T(test_restart),
 		T(test_new_image), T(test_held_back), T(test_wake),
 		T(test_wake_fails), T(test_message_while_falling_asleep),
-		T(test_command_is_work),
+		T(test_command_is_work), T(test_wake_later),
 	};
 
 	log_init("test", LOG_L_ERROR, 0);

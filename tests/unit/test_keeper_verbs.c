@@ -183,6 +183,35 @@ test_set_lost(void **state)
 	assert_true(step_has("\"model\":\"demo\""));
 }
 
+/* An Incus that is restarted is no reason to call an agent broken. */
+static void
+test_incus_away(void **state)
+{
+	struct m_ct_row	 missed;
+
+	(void)state;
+	step_deploy();
+	assert_int_equal(step_act("alpha", "stop"), 200);
+	script.fail = "start";
+	script.fail_status = 503;
+	assert_int_equal(step_act("alpha", "start"), 503);
+	assert_int_equal(step_get("alpha"), 200);
+	assert_false(step_has("\"status\":\"failed\""));
+	script.fail = NULL;
+	script.instance_status = "Stopped";
+	fake_log_clear();
+	memset(&missed, 0, sizeof(missed));
+	fake_tell(PROC_CONTAINER, MSG_CT_EVENT, &missed);
+	assert_true(fake_until("start"));
+	/* But what it says of this one counts. */
+	script.fail = "restart";
+	script.fail_status = 500;
+	fake_run(20);
+	assert_int_equal(step_act("alpha", "restart"), 500);
+	assert_int_equal(step_get("alpha"), 200);
+	assert_true(step_has("\"status\":\"failed\""));
+}
+
 /* The name is taken while proxy thinks: neither agent is lost. */
 static void
 test_set_taken(void **state)
@@ -250,7 +279,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_pause), T(test_prepare), T(test_deadline),
 		T(test_force), T(test_set), T(test_set_lost),
-		T(test_set_taken), T(test_bulk),
+		T(test_set_taken), T(test_incus_away), T(test_bulk),
 	};
 
 	log_init("test", LOG_L_ERROR, 0);

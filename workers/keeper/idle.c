@@ -23,6 +23,7 @@
 #include "worker.h"
 
 #define ACTION_MS	180000
+#define RETRY_MS	5000
 #define STOP_S		10		/* for a stop in peace */
 #define TICK_MIN_MS	1000
 #define TICK_MAX_MS	30000
@@ -140,9 +141,12 @@ on_woken(struct msg *m, void *arg)
 	agent_unlock(a);
 	idle_touch(a);
 	tick_in(TICK_MIN_MS);
-	/* Without an answer reconcile.c starts it. */
-	if (m == NULL || m->type != MSG_CT_DONE)
+	/* If nobody can say now reconcile.c starts it; messages wait. */
+	if (m == NULL || m->type != MSG_CT_DONE ||
+	    m->u.ct_done.status == 503) {
+		reconcile_soon(RETRY_MS);
 		return;
+	}
 	if (m->u.ct_done.status < 300) {
 		(void)answer_uids(a, m->u.ct_done.uid_base,
 		    m->u.ct_done.uid_count);

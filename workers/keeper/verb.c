@@ -27,6 +27,7 @@
 #define STOP_S		10		/* for a container to go in peace */
 #define ASK_MS		20000
 #define ACTION_MS	180000		/* container has shorter ones itself */
+#define RETRY_MS	5000
 
 static const struct {
 	const char		*name;
@@ -158,9 +159,14 @@ on_acted(struct msg *m, void *arg)
 	if (status == 404)
 		error = "its instance is not there any more";
 	if (status >= 300) {
-		/* Without an answer reconcile.c ends it. */
-		if (m != NULL && verbs[op->verb].up && verb_store(a,
-		    AGENT_FAILED, "start_failed", NULL, error) == 0)
+		/*
+		 * Who is not there, or has too much to do, says nothing about
+		 * this agent: reconcile.c ends it.
+		 */
+		if (status == 503)
+			reconcile_soon(RETRY_MS);
+		else if (verbs[op->verb].up && verb_store(a, AGENT_FAILED,
+		    "start_failed", NULL, error) == 0)
 			keeper_tell_gateway(a);
 		op_bad(op, status == 404 ? 409 : status, error);
 		return;
