@@ -77,5 +77,3 @@ tests_fuzz_fuzz_jscan_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
 tests_fuzz_fuzz_jscan_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_jscan_LDADD = $(BSD_LIBS)
 endif
-EXTRA_DIST += tests/fuzz/corpus/domain tests/fuzz/corpus/http tests/fuzz/corpus/sse \
-	tests/fuzz/corpus/jscan tests/fuzz/corpus/ws tests/fuzz/corpus/xframe

@@ -8,7 +8,7 @@ ETC_OUT = etc/agentd.yaml etc/agentd.service \
 	etc/agentd.sysusers etc/agentd.tmpfiles
 
 pkglibexec_SCRIPTS += etc/incus-setup etc/debian-source etc/mkusers
-EXTRA_DIST += etc/incus-setup etc/debian-source etc/mkusers \
+EXTRA_DIST += etc/incus-setup etc/debian-source etc/mkusers etc/packages \
 	etc/images.list $(ETC_IN)
 CLEANFILES += $(ETC_OUT)
 

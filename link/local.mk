@@ -71,11 +71,6 @@ tests_fuzz_fuzz_runtime_LDFLAGS = $(AGENTD_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_runtime_LDADD = libhttp.a libcommon.a $(EVENT_LIBS) \
 	$(BSD_LIBS)
 endif
-EXTRA_DIST += tests/peers/mock_gateway.py tests/peers/fake_http_runtime.py \
-	tests/peers/fake_rpc_runtime.py tests/peers/fake_line_runtime.py \
-	tests/e2e/test_link.py tests/e2e/test_link_kinds.py \
-	tests/e2e/test_runtimes.py tests/e2e/test_catalog.py \
-	tests/fuzz/corpus/runtime
 
 # The recycle bin in every image: rm, and what agentd asks of it.
 pkglibexec_PROGRAMS += agent-recycle
@@ -84,4 +79,3 @@ agent_recycle_CPPFLAGS = $(AM_CPPFLAGS)
 if !SANITIZE
 agent_recycle_LDFLAGS = -static -Wl,-z,relro
 endif
-EXTRA_DIST += tests/e2e/test_recycle.py

@@ -7,6 +7,15 @@
 #   tests_unit_test_foo_LDADD = libcommon.a $(UNIT_LIBS)
 # in the local.mk of the folder that owns the module, inside
 # "if HAVE_CMOCKA".
+#
+# What is no C is distributed whole.
+EXTRA_DIST += tests/bench tests/e2e tests/fuzz/corpus tests/fuzz/run \
+	tests/peers tests/style
+dist-hook:
+	@# Not in EXTRA_DIST: it would be taken for the target of this name.
+	cp -p $(srcdir)/check $(distdir)/check
+	find $(distdir)/tests -name __pycache__ -exec rm -rf {} +
+
 UNIT_LIBS = $(CMOCKA_LIBS) $(BSD_LIBS)
 check_PROGRAMS += $(UNIT)
 TESTS += $(UNIT)

@@ -36,11 +36,6 @@ tests_e2e_drive_SOURCES = tests/e2e/drive.c
 tests_e2e_drive_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS)
 tests_e2e_drive_LDADD = libcommon.a $(EVENT_LIBS) $(JSON_LIBS) \
 	$(SODIUM_LIBS) $(BSD_LIBS)
-EXTRA_DIST += tests/e2e/test_events.py tests/e2e/test_exec.py
-EXTRA_DIST += tests/e2e/test_limits.py tests/e2e/test_network.py \
-	tests/e2e/driver.py tests/e2e/test_container.py \
-	tests/e2e/test_container_snap.py \
-	tests/e2e/test_trace.py
 
 if HAVE_CMOCKA
 UNIT += tests/unit/test_container

@@ -61,4 +61,3 @@ tests_fuzz_fuzz_llm_CFLAGS = $(AM_CFLAGS) $(FUZZ_FLAGS)
 tests_fuzz_fuzz_llm_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_llm_LDADD = $(BSD_LIBS)
 endif
-EXTRA_DIST += tests/fuzz/corpus/llm

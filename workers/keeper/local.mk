@@ -110,4 +110,3 @@ tests_unit_test_keeper_saga_SOURCES = tests/unit/test_keeper_saga.c \
 tests_unit_test_keeper_saga_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_saga_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 endif
-EXTRA_DIST += tests/e2e/test_pool.py tests/bench/agents30

@@ -32,5 +32,3 @@ tests_fuzz_fuzz_move_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_move_LDADD = libhttp.a libcommon.a $(SODIUM_LIBS) \
 	$(BSD_LIBS)
 endif
-EXTRA_DIST += tests/fuzz/corpus/move tests/e2e/test_move.py \
-	tests/e2e/movefile.py tests/e2e/test_mover.py

@@ -14,7 +14,6 @@ agentd_upstream_SOURCES = workers/upstream/main.c \
 agentd_upstream_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(EVENT_SSL_CFLAGS) \
 	$(SSL_CFLAGS)
 agentd_upstream_LDADD = libhttp.a $(WORKER_LIBS) $(EVENT_SSL_LIBS) $(SSL_LIBS)
-EXTRA_DIST += tests/peers/mock-upstream.js
 
 if HAVE_CMOCKA
 UNIT += tests/unit/test_url tests/unit/test_demo
