@@ -12,9 +12,9 @@ class Worker:
     """A worker under test: send messages as any peer, read what it says."""
 
     def __init__(self, name, conf, peers, uid=None, gid=None, group=None,
-                 fds=None):
+                 fds=None, within=()):
         build = os.environ.get("AGENTD_BUILD", ".")
-        argv = [os.path.join(build, "tests/e2e/drive")]
+        argv = [*within, os.path.join(build, "tests/e2e/drive")]
         for flag, value in (("-u", uid), ("-g", gid), ("-G", group)):
             if value is not None:
                 argv += [flag, str(value)]

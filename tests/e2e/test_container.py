@@ -67,7 +67,7 @@ def make_image(where, name, polite=True, fill=0, init="/sbin/init"):
     return path
 
 
-def start_worker(build, socket_path, **conf):
+def start_worker(build, socket_path, within=(), **conf):
     user = pwd.getpwnam("_agentd-container")
     os.environ["AGENTD_BUILD"] = f"{build}/gcc"
     return Worker("container", {
@@ -75,7 +75,7 @@ def start_worker(build, socket_path, **conf):
         "incus_socket": socket_path, "incus_project": PROJECT, **conf},
         ["keeper"], uid=user.pw_uid, gid=user.pw_gid,
         group=os.stat(socket_path).st_gid if os.path.exists(socket_path)
-        else user.pw_gid)
+        else user.pw_gid, within=within)
 
 
 @pytest.fixture(scope="module")
@@ -768,3 +768,32 @@ def test_an_instance_without_keys(false_incus, top):
     # It is not known to be ours: it is left alone.
     assert r["status"] == 409, r
     assert [m for m, _ in done] == ["POST"]
+
+
+NETS = ["10.64.0.1/10", "10.128.0.1/11", "10.160.0.1/12", "10.176.0.1/13",
+        "10.184.0.1/14", "10.188.0.1/15", "10.190.0.1/16"]
+
+
+@pytest.mark.parametrize("nets,first", [
+    (NETS, range(191, 192)),
+    ([*NETS, "10.191.0.1/16"], range(64, 192))], ids=["some", "all"])
+def test_the_bridge_is_in_no_net_of_the_host(false_incus, nets, first):
+    """Else a part of that net could not be reached from here any more."""
+    bodies = []
+
+    def answer(method, url, body):
+        if method == "POST" and url == "/1.0/networks":
+            bodies.append(json.loads(body))
+            return 400, {"type": "error", "error": "no dnsmasq"}
+        if method == "POST" or "/networks" in url or "/network-acls/" in url:
+            return (404, {"type": "error", "error": "Not found"}) \
+                if method == "GET" else sync({})
+        return sync(OURS) if "/instances/" in url else "ok"
+    script = "".join(f"ip addr add {n} dev lo; " for n in nets)
+    _, w = false_incus(answer, within=(
+        "unshare", "--net", "sh", "-c", script + 'exec "$@"', "sh"))
+    r = w.call("keeper", "CT_NET", {
+        "agent_id": AGENT, "instance": f"agentd-{AGENT[:12]}", "card": 1})
+    assert r["status"] == 400, r
+    ip = bodies[0]["config"]["ipv4.address"].split(".")
+    assert ip[0] == "10" and int(ip[1]) in first and ip[3] == "1/24", ip

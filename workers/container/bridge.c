@@ -28,6 +28,7 @@
 
 #define BLOCK_MAX	4096	/* bytes of the list of blocked networks */
 #define TRIES		16	/* subnets */
+#define NETS		256	/* looked at for one that is free */
 #define REFRESH_S	60	/* besides what the kernel tells */
 #define SETTLE_MS	200	/* addresses seldom change alone */
 
@@ -251,19 +252,41 @@ on_made(const struct incus_reply *r, void *arg)
 		    "dnsmasq-base installed?): ", r->error);
 }
 
-/* A /24 that no address of the host is in. */
-static void
-choose_net(struct look *l)
-{
-	char want[24];
-	unsigned char h[2];
+/* A /24, and is there an address of the host in it, or it in a net of his? */
+struct net {
+	uint32_t	 ip;
+	bool		 crowded;	/* all is taken: only his address counts */
+	bool		 taken;
+};
 
-	do {
+static void
+check_net(uint32_t ip, unsigned int bits, void *arg)
+{
+	struct net *n = arg;
+
+	if (bits > 24 || n->crowded)
+		bits = 24;
+	if (bits == 0 || (ip ^ n->ip) >> (32 - bits) == 0)
+		n->taken = true;
+}
+
+static void
+choose_net(void)
+{
+	struct net n;
+	unsigned char h[2];
+	unsigned int i;
+
+	for (i = 0; i < 2 * NETS; i++) {
 		randombytes_buf(h, sizeof(h));
-		snprintf(br.net, sizeof(br.net), "10.%d.%d.", 64 + h[0] % 128,
-		    h[1]);
-		snprintf(want, sizeof(want), ",%s", br.net);
-	} while (strstr(l->block, want) != NULL);
+		n = (struct net){ .crowded = i >= NETS,
+		    .ip = 10U << 24 | (64U + h[0] % 128) << 16 |
+		    (uint32_t)h[1] << 8 };
+		if (host_addresses(check_net, &n) == 0 && !n.taken)
+			break;
+	}
+	snprintf(br.net, sizeof(br.net), "10.%u.%u.", n.ip >> 16 & 255,
+	    n.ip >> 8 & 255);
 }
 
 static void
@@ -272,7 +295,7 @@ make(struct look *l)
 	char text[32];
 	struct jbuf b;
 
-	choose_net(l);
+	choose_net();
 	snprintf(text, sizeof(text), "%s1/24", br.net);
 	jbuf_init(&b, 4096);
 	jb_obj(&b);
@@ -301,11 +324,12 @@ make(struct look *l)
 /* ---- the look ---- */
 
 static void
-add_address(uint32_t ip, void *arg)
+add_address(uint32_t ip, unsigned int bits, void *arg)
 {
 	struct look *l = arg;
 	char text[24];
 
+	(void)bits;
 	snprintf(text, sizeof(text), ",%u.%u.%u.%u/32", ip >> 24,
 	    ip >> 16 & 255, ip >> 8 & 255, ip & 255);
 	if (strlcat(l->block, text, sizeof(l->block)) >= sizeof(l->block))

@@ -213,8 +213,12 @@ void	destroy_run(const char *instance, const char *agent_id,
 
 /* Before the sandbox: opens what tells of them. Fatal. */
 void	host_init(void);
-/* Calls for each IPv4 address, as it is now; -1 if they cannot be read. */
-int	host_addresses(void (*)(uint32_t, void *), void *);
+/*
+ * Calls for each IPv4 address, as it is now, and the bits of its net; -1 if
+ * they cannot be read.
+ */
+typedef void (*host_fn)(uint32_t, unsigned int bits, void *);
+int	host_addresses(host_fn, void *);
 
 /* ---- bridge.c: the network of agents that may reach the internet ---- */
 

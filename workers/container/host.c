@@ -73,7 +73,7 @@ host_init(void)
 }
 
 static void
-one_address(struct nlmsghdr *h, void (*fn)(uint32_t, void *), void *arg)
+one_address(struct nlmsghdr *h, host_fn fn, void *arg)
 {
 	struct ifaddrmsg *ifa = NLMSG_DATA(h);
 	ssize_t len = (ssize_t)h->nlmsg_len -
@@ -95,12 +95,12 @@ one_address(struct nlmsghdr *h, void (*fn)(uint32_t, void *), void *arg)
 	/* On a point to point link "address" is the other end's. */
 	ip = local != 0 ? local : peer;
 	if (ip != 0 && ip >> 24 != 127)
-		fn(ip, arg);
+		fn(ip, ifa->ifa_prefixlen, arg);
 }
 
 /* 1: the answer is complete, 0: more comes, -1. */
 static int
-read_part(void (*fn)(uint32_t, void *), void *arg)
+read_part(host_fn fn, void *arg)
 {
 	union {
 		struct nlmsghdr	h;
@@ -128,7 +128,7 @@ read_part(void (*fn)(uint32_t, void *), void *arg)
 }
 
 int
-host_addresses(void (*fn)(uint32_t, void *), void *arg)
+host_addresses(host_fn fn, void *arg)
 {
 	struct {
 		struct nlmsghdr	 h;
