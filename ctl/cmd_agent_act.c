@@ -26,8 +26,7 @@ struct act {
 	int timeout;		/* seconds; 0: the service's own */
 };
 
-/* What became of its turn, if that is worth a word. */
-static void
+void
 print_report(struct json_object *report, const char *name)
 {
 	struct json_object *a = jget(jget(report, "agents"), name);

@@ -9,6 +9,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -36,39 +37,68 @@ change(struct ctl *ctl, const char *method, const char *path)
 			out_str(jstr(r.doc, "note"));
 			(void)putchar(')');
 		}
+		print_report(jget(r.doc, "prepare_report"),
+		    jstr(r.doc, "name"));
 		(void)putchar('\n');
 	}
 	return reply_exit(ret, &r);
 }
 
+static int
+put_away(struct ctl *ctl, int argc, char **argv, bool may_purge)
+{
+	static const struct option opts[] = {
+		{ "force", no_argument, NULL, 'f' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "purge", no_argument, NULL, 'p' },
+		{ NULL, 0, NULL, 0 }
+	};
+	const char *timeout = NULL, *errstr;
+	bool force = false, purge = false;
+	char path[AGENT_PATH];
+	int c;
+
+	optind = 0;	/* argv[-1] is the verb's name: getopt skips it */
+	while ((c = getopt_long(argc + 1, argv - 1, "", opts, NULL)) != -1) {
+		if (c == 'f')
+			force = true;
+		else if (c == 't') {
+			(void)strtonum(timeout = optarg, 1, 300, &errstr);
+			if (errstr != NULL) {
+				complain("--timeout is %s: %s", errstr,
+				    optarg);
+				return CTL_USAGE;
+			}
+		} else if (c == 'p' && may_purge)
+			purge = true;
+		else
+			return ctl_usage();
+	}
+	/* What is purged is not asked to finish. */
+	if (argc + 1 - optind != 1 || (purge && (force || timeout != NULL)))
+		return ctl_usage();
+	if (agent_path(path, argv[optind - 1], "") == -1)
+		return CTL_USAGE;
+	if ((purge && path_query(path, sizeof(path), "purge", "1") == -1) ||
+	    (force && path_query(path, sizeof(path), "force", "1") == -1) ||
+	    (timeout != NULL && path_query(path, sizeof(path), "timeout",
+	    timeout) == -1)) {
+		complain("'%s' is too long", argv[optind - 1]);
+		return CTL_USAGE;
+	}
+	return change(ctl, "DELETE", path);
+}
+
 int
 cmd_agent_archive(struct ctl *ctl, int argc, char **argv)
 {
-	char path[AGENT_PATH];
-
-	(void)argc;
-	if (agent_path(path, argv[0], "") == -1)
-		return CTL_USAGE;
-	return change(ctl, "DELETE", path);
+	return put_away(ctl, argc, argv, false);
 }
 
 int
 cmd_agent_rm(struct ctl *ctl, int argc, char **argv)
 {
-	char path[AGENT_PATH];
-	const char *name = argv[0];
-	bool purge = false;
-
-	if (strcmp(argv[0], "--purge") == 0 ||
-	    (argc == 2 && strcmp(argv[1], "--purge") == 0)) {
-		purge = true;
-		name = argv[strcmp(argv[0], "--purge") == 0 ? 1 : 0];
-	}
-	if (argc != (purge ? 2 : 1))
-		return ctl_usage();
-	if (agent_path(path, name, purge ? "?purge=1" : "") == -1)
-		return CTL_USAGE;
-	return change(ctl, "DELETE", path);
+	return put_away(ctl, argc, argv, true);
 }
 
 /* ---- fork ---- */

@@ -196,6 +196,11 @@ bool	 agent_name_ok(const char *);
 int	 agent_path(char path[AGENT_PATH], const char *name,
 	    const char *tail);
 
+/* ---- cmd_agent_act.c ---- */
+
+/* A word, if that agent did not finish in time; NULL: nobody was asked. */
+void	 print_report(struct json_object *report, const char *name);
+
 /* ---- cmd_agent_deploy.c ---- */
 
 /* Shows a deploy, from its 202 to its end if wait is set.  An exit status. */

@@ -29,10 +29,12 @@ static const struct verb verbs[] = {
 	    1, -1, cmd_agent_deploy },
 	{ "agent", "list", "", "all agents", 0, 0, cmd_agent_list },
 	{ "agent", "show", "AGENT", "one agent", 1, 1, cmd_agent_show },
-	{ "agent", "archive", "AGENT", "stop it and put it away",
-	    1, 1, cmd_agent_archive },
-	{ "agent", "rm", "AGENT [--purge]", "the same; --purge: delete it for "
-	    "good, its trace stays", 1, 2, cmd_agent_rm },
+	{ "agent", "archive", "AGENT [--force] [--timeout SECONDS]",
+	    "let it finish, stop it and put it away",
+	    1, -1, cmd_agent_archive },
+	{ "agent", "rm", "AGENT [--purge] [--force] [--timeout SECONDS]",
+	    "the same; --purge: delete it at once and for good, its trace "
+	    "stays", 1, -1, cmd_agent_rm },
 	{ "agent", "fork", "AGENT --name NAME [--snapshot S] "
 	    "[--wait | --no-wait]", "a new agent with its files",
 	    3, -1, cmd_agent_fork },

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lab import Agent, wait_for
+from lab import Agent, MockUpstream, wait_for
 
 T = 120
 
@@ -162,6 +162,46 @@ def test_archive_keeps_everything(service, agent):
     r = service.call("POST", "/api/chat/messages",
                      {"channel_id": record["channel_id"], "content": "x"})
     assert r.status == 409 and "archived" in r.json["error"], r.body
+
+
+def test_archive_lets_it_finish(service):
+    """Its open turn is ended first, as by a stop; who speaks meanwhile
+    hears why not, and nothing is lost."""
+    mock = MockUpstream(None, "--latency-ms", "2000", "--text", "done now")
+    model = service.add_provider("slow", mock)
+    agent = service.deploy("pi", model)
+    ident, channel = agent.record["id"], agent.record["channel_id"]
+    try:
+        turn = agent.say("take your time")
+        wait_for("delivery", lambda: any(
+            m["id"] == turn and m["state"] != "queued"
+            for m in agent.history()))
+        got = []
+        t = threading.Thread(target=lambda: got.append(agent.archive()))
+        t.start()
+        time.sleep(0.5)
+        r = service.call("POST", "/api/chat/messages",
+                         {"channel_id": channel, "content": "hey"})
+        assert r.status == 409 and "being archived" in r.json["error"], r.body
+        t.join(T)
+        assert got[0].status == 200, got[0].body
+        report = got[0].json["prepare_report"]["agents"][agent.slug]
+        assert report["status"] == "ready", report
+        said = service.get(f"/api/chat/channels/{channel}/messages").json
+        assert [m["content"] for m in said["messages"]] == \
+            ["take your time", "done now"]
+        assert restore(service, ident).status == 200
+        # It does not finish in time, and is put away all the same.
+        turn = agent.say("again")
+        wait_for("delivery", lambda: any(
+            m["id"] == turn and m["state"] != "queued"
+            for m in agent.history()))
+        text = service.ctl("agent", "archive", agent.slug, "--timeout", "1")
+        assert "archived" in text and "did not finish" in text, text
+    finally:
+        remove_all(service, ident)
+        service.call("DELETE", "/api/providers/slow")
+        mock.stop()
 
 
 def test_restored_agent_answers(service, agent):

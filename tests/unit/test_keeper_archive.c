@@ -24,7 +24,7 @@
 static uint32_t
 put_away(void)
 {
-	struct m_agent_remove	 r = { { NULL, 0 }, "alpha", 0 };
+	struct m_agent_remove	 r = { { NULL, 0 }, "alpha", 0, 0, 0 };
 
 	fake_log_clear();
 	fake_ask(MSG_AGENT_REMOVE, &r, &ans);
@@ -43,12 +43,19 @@ act(const char *action)
 
 /* Asks, and does not wait: the step that is held never ends. */
 static void
-send_remove(struct fake_answer *a)
+send_remove_how(struct fake_answer *a, bool force, uint32_t timeout)
 {
-	struct m_agent_remove	 r = { { NULL, 0 }, "alpha", 0 };
+	struct m_agent_remove	 r = { { NULL, 0 }, "alpha", 0, force,
+	    timeout };
 
 	fake_log_clear();
 	(void)fake_send(MSG_AGENT_REMOVE, &r, a);
+}
+
+static void
+send_remove(struct fake_answer *a)
+{
+	send_remove_how(a, false, 0);
 }
 
 static void
@@ -133,6 +140,66 @@ test_archive(void **state)
 	    "state = 'error' AND error LIKE '%archived%'"), 1);
 	assert_int_equal(fake_count("SELECT count(*) FROM audit WHERE "
 	    "action = 'AGENT_ARCHIVE'"), 1);
+}
+
+/* It is asked to finish first; who speaks meanwhile is told why not. */
+static void
+test_archive_prepares(void **state)
+{
+	static struct fake_answer	 a;
+
+	(void)state;
+	step_deploy();
+	script.hold_prepare = true;
+	send_remove(&a);
+	assert_true(fake_until("probe"));
+	fake_run(50);
+	assert_false(a.done);
+	assert_null(strstr(fake_log(), "stop"));
+	assert_int_equal(step_post("meanwhile", ""), 409);
+	assert_true(step_has("agent alpha is being archived"));
+	fake_prepared();
+	assert_true(fake_done(&a));
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(a.text, "\"status\":\"ready\""));
+	expect_archived();
+	assert_int_equal(fake_count("SELECT count(*) FROM message"), 0);
+}
+
+/* It does not finish, or is not asked, or is killed while it is. */
+static void
+test_archive_prepare_ends(void **state)
+{
+	static struct fake_answer	 a;
+
+	step_deploy();
+	script.hold_prepare = true;
+	send_remove_how(&a, false, 1);
+	assert_true(fake_done(&a));
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(a.text, "\"status\":\"timed out\""));
+	expect_archived();
+	(void)step_teardown(state), (void)step_setup(state);
+	step_deploy();
+	script.hold_prepare = true;
+	send_remove_how(&a, true, 0);
+	assert_true(fake_done(&a));
+	assert_non_null(strstr(a.text, "\"status\":\"not asked\""));
+	expect_archived();
+	(void)step_teardown(state), (void)step_setup(state);
+	step_deploy();
+	script.hold_prepare = true;
+	send_remove(&a);
+	assert_true(fake_until("probe"));
+	fake_run(50);
+	fake_kill();
+	fake_begin();
+	fake_run(100);
+	assert_null(strstr(fake_log(), "stop"));
+	fake_subscribe(agent);
+	assert_int_equal(step_post("and on", ""), 201);
+	assert_true(fake_event(message));
+	expect_live();
 }
 
 /* W67: any step may fail: the agent lives as before. */
@@ -507,6 +574,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_archive),
+		T(test_archive_prepares),
+		T(test_archive_prepare_ends),
 		T(test_archive_step_fails),
 		T(test_archive_killed),
 		T(test_archive_outlives_container),

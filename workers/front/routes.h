@@ -17,6 +17,7 @@
 #define T_WRITE		20000
 #define T_ACTION	90000	/* a container that takes its time to stop */
 #define T_UPLOAD	600000
+#define T_FINISH	400000	/* the time to finish, and what comes after it */
 
 #define O(payload, member)	offsetof(struct m_##payload, member)
 #define N(f)			(f), sizeof(f) / sizeof((f)[0])
@@ -31,6 +32,12 @@
 #define ACTION(verb) \
 	{ "action", AT_FIXED, FT_STR, false, 0, 16, O(agent_action, action), \
 	    verb, NULL }
+#define FORCE(payload, at) \
+	{ "force", at, FT_BOOL, false, 0, 1, O(payload, force), NULL, \
+	    "do not ask it to finish first" }
+#define TIMEOUT(payload, at) \
+	{ "timeout", at, FT_U32, false, 1, 300, O(payload, timeout), NULL, \
+	    "seconds that it gets to finish; 30 if absent" }
 #define IDEMPOTENCY(payload) \
 	{ "Idempotency-Key", AT_HEADER, FT_STR, false, 1, 128, \
 	    O(payload, idempotency_key), NULL, \

@@ -25,6 +25,7 @@ static const struct field remove[] = {
 	SLUG(agent_remove, slug),
 	{ "purge", AT_QUERY, FT_U32, false, 0, 1, O(agent_remove, purge),
 	    NULL, "1: for good, with no way back" },
+	FORCE(agent_remove, AT_QUERY), TIMEOUT(agent_remove, AT_QUERY),
 };
 
 static const struct field restore[] = { ARCHIVED("restore") };
@@ -63,10 +64,10 @@ static const struct field copy[] = {
 
 static const struct route rows[] = {
 	{ { "DELETE", "/api/agents/{slug}", 0, 0 }, WHO_USER,
-	    MSG_AGENT_REMOVE, PROC_KEEPER, ANS_DOC, T_STEPS, N(remove), NULL,
-	    NULL, 200, "Archive an agent, or delete it for good; its trace "
-	    "stays", "status, name, id, archived_at, snapshot_name, "
-	    "export_path" },
+	    MSG_AGENT_REMOVE, PROC_KEEPER, ANS_DOC, T_FINISH, N(remove), NULL,
+	    NULL, 200, "Ask an agent to finish and archive it, or delete it "
+	    "at once and for good; its trace stays", "status, name, id, "
+	    "archived_at, snapshot_name, export_path, prepare_report" },
 	{ { "GET", "/api/agents/archived", 0, 0 }, WHO_USER,
 	    MSG_ARCHIVE_LIST, PROC_KEEPER, ANS_LIST, T_READ, NONE, NULL,
 	    NULL, 200, "Archived agents", "array of archived agents" },

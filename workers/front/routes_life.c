@@ -7,15 +7,6 @@
 #include "front.h"
 #include "routes.h"
 
-/* The time to finish, and what comes after it. */
-#define T_FINISH	400000
-
-#define FORCE(payload, at) \
-	{ "force", at, FT_BOOL, false, 0, 1, O(payload, force), NULL, \
-	    "do not ask it to finish first" }
-#define TIMEOUT(payload, at) \
-	{ "timeout", at, FT_U32, false, 1, 300, O(payload, timeout), NULL, \
-	    "seconds that it gets to finish; 30 if absent" }
 #define FINISH(verb) \
 	SLUG(agent_action, slug), ACTION(verb), \
 	FORCE(agent_action, AT_QUERY), TIMEOUT(agent_action, AT_QUERY)

@@ -1,5 +1,5 @@
 /*
- * Into the archive: stop, snapshot, labels, export, key, socket, and at last
+ * Into the archive: prepare, stop, snapshot, labels, export, key, socket, and at last
  * the row.  Until that last step all of it can be undone.
  *
  * SPDX-License-Identifier: ISC
@@ -20,6 +20,8 @@
 /* arg[0] is the slug */
 #define STAMP(s)	((s)->arg[1])
 #define SNAPSHOT(s)	((s)->arg[2])	/* "": there is no instance */
+#define RESULT(s)	((s)->arg[3])	/* "archived", "deleted"; first: */
+#define NOT_ASKED	"force"		/* ...it is not asked to finish */
 
 /* ---- the rows ---- */
 
@@ -85,7 +87,20 @@ run_probe(struct saga *s)
 	saga_ask(s, PROC_CONTAINER, MSG_CT_PROBE, &m, on_probed);
 }
 
-/* ---- stop ---- */
+/* ---- prepare and stop ---- */
+
+/* Its open turn is finished, as for a stop; nothing new is begun. */
+static void
+run_prepare(struct saga *s)
+{
+	if (SNAPSHOT(s)[0] == '\0' || strcmp(RESULT(s), NOT_ASKED) == 0) {
+		s->prepared.status = "not asked";
+		s->prepared.reason = saga_archive.name;
+		saga_ok(s);
+	} else {
+		saga_live_prepare(s, saga_archive.name, s->seconds);
+	}
+}
 
 static void
 run_stop(struct saga *s)
@@ -213,8 +228,8 @@ run_row(struct saga *s)
 	bool			 gone;
 
 	gone = nothing_to_keep(s);
-	(void)strlcpy(s->arg[3], gone ? "deleted" : "archived",
-	    sizeof(s->arg[3]));
+	(void)strlcpy(RESULT(s), gone ? "deleted" : "archived",
+	    sizeof(RESULT(s)));
 	if (db_begin(keeper_db()) == 0) {
 		if (gone)
 			agent_delete_row(a);
@@ -245,7 +260,7 @@ static void
 done(struct saga *s)
 {
 	char		 path[ARCHIVE_PATH];
-	bool		 gone = strcmp(s->arg[3], "deleted") == 0;
+	bool		 gone = strcmp(RESULT(s), "deleted") == 0;
 	struct jbuf	 jb;
 
 	jbuf_init(&jb, 8192);
@@ -260,6 +275,11 @@ done(struct saga *s)
 		    SNAPSHOT(s)[0] != '\0' ? SNAPSHOT(s) : NULL);
 		jb_kstr(&jb, "export_path",
 		    SNAPSHOT(s)[0] != '\0' ? path : NULL);
+		/* After a crash in the last step nobody is left who asked. */
+		if (s->prepared.status != NULL) {
+			jb_key(&jb, "prepare_report");
+			prepare_json(&jb, s->arg[0], &s->prepared);
+		}
 	}
 	if (SNAPSHOT(s)[0] == '\0')
 		jb_kstr(&jb, "note", gone ? "its instance was gone and "
@@ -280,6 +300,7 @@ undone(struct saga *s)
 
 static const struct saga_step steps[] = {
 	{ "probe", run_probe, NULL },
+	{ "prepare", run_prepare, saga_live_lift },
 	{ "stop", run_stop, saga_live_again },
 	{ "snapshot", run_snapshot, undo_snapshot },
 	{ "export", archfile_export, archfile_unexport },
@@ -302,7 +323,8 @@ const struct saga_kind saga_archive = {
 /* ---- the request ---- */
 
 void
-archive_begin(struct client c, const struct pass *who, struct agent *a)
+archive_begin(struct client c, const struct pass *who, struct agent *a,
+    bool force, uint32_t seconds)
 {
 	char		 stamp[STAMP_LEN + 1];
 	struct saga	*s;
@@ -312,6 +334,9 @@ archive_begin(struct client c, const struct pass *who, struct agent *a)
 	(void)strlcpy(STAMP(s), stamp, sizeof(STAMP(s)));
 	(void)snprintf(SNAPSHOT(s), sizeof(SNAPSHOT(s)), SNAP_ARCHIVE "%s",
 	    stamp);
+	(void)strlcpy(RESULT(s), force ? NOT_ASKED : "", sizeof(RESULT(s)));
+	s->seconds = seconds != 0 ? seconds : PREPARE_S;
+	saga_patience(s, s->seconds);
 	saga_begin(s, who, "AGENT_ARCHIVE");
 }
 
@@ -338,7 +363,7 @@ h_agent_remove(struct peer *p, struct msg *m)
 	} else if (a->state == AGENT_DELETING) {
 		reply_error(c, 409, "agent %s is being deleted", a->slug);
 	} else if (tracebox_room(c) && agent_lock(a, saga_archive.name, c)) {
-		archive_begin(c, &who, a);
+		archive_begin(c, &who, a, in->force != 0, in->timeout);
 	}
 	return 0;
 }

@@ -36,9 +36,12 @@ void		 archive_stamp(char out[STAMP_LEN + 1]);
  */
 void		 archive_put(const struct agent *, const char *stamp,
 		    const char *snapshot);
-/* Starts it; the agent's lock is held. */
+/*
+ * Starts it; the agent's lock is held.  It is asked to finish first, and gets
+ * so many seconds (0: PREPARE_S), unless force.
+ */
 void		 archive_begin(struct client, const struct pass *,
-		    struct agent *);
+		    struct agent *, bool force, uint32_t seconds);
 int		 h_agent_remove(struct peer *, struct msg *);
 
 /* ---- archrow.c ---- */

@@ -88,8 +88,8 @@ on_late(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	reply_error(s->client, 504, "agent %s: the %s goes on, it took over "
-	    "%d seconds", s->arg[0], s->kind->name, ANSWER_S);
+	reply_error(s->client, 504, "agent %s: the %s goes on, it takes "
+	    "long", s->arg[0], s->kind->name);
 	s->client.id = 0;
 }
 
@@ -171,6 +171,13 @@ saga_begin(struct saga *s, const struct pass *who, const char *action)
 		return;
 	}
 	step(s);
+}
+
+void
+saga_patience(struct saga *s, uint32_t seconds)
+{
+	if (s->client.id != 0)
+		after(s->late, (ANSWER_S + seconds) * 1000ULL);
 }
 
 /* The row goes first: what is told is true. */

@@ -26,6 +26,7 @@
 
 #include "agent.h"
 #include "keeper.h"
+#include "prepare.h"
 
 #define SAGA_ARGS	4
 #define SAGA_ARG	4097
@@ -72,6 +73,8 @@ struct saga {
 	int			 wait_ms;
 	unsigned		 tries;
 	bool			 link;		/* waits for the agent's link */
+	uint32_t		 seconds;	/* that its agent gets */
+	struct prepared		 prepared;	/* saga_live_prepare() */
 	uint32_t		 uid_base, uid_count;	/* of the last CT_DONE */
 	void			(*fn)(struct saga *, uint32_t, const char *);
 	void			(*row)(struct saga *, const struct msg *);
@@ -91,6 +94,8 @@ struct saga	*saga_new(const struct saga_kind *, const char *agent_id,
 		    struct agent *, const char *slug, struct client);
 void		 saga_begin(struct saga *, const struct pass *,
 		    const char *action);
+/* Whoever asked waits so many seconds longer for the end. */
+void		 saga_patience(struct saga *, uint32_t seconds);
 /* Is one at work on this agent?  Its kind's name, or NULL. */
 const char	*saga_runs(const char *agent_id);
 
@@ -125,6 +130,13 @@ void	saga_yield(struct saga *, void (*fn)(struct saga *, uint32_t,
 
 /* ---- sagalive.c ---- */
 
+/*
+ * A running agent is asked to finish, and told that it may go on; it ends as
+ * a step does.  reason is static text; seconds 0: PREPARE_S.
+ */
+void	saga_live_prepare(struct saga *, const char *reason,
+	    uint32_t seconds);
+void	saga_live_lift(struct saga *);
 /*
  * Steps: the agent's instance is stopped; it is as its row says; it has the
  * limits and the network of its row; it has the label of a live one.

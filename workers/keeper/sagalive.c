@@ -24,6 +24,38 @@ tell_stopped(struct agent *a)
 	a->state = state;
 }
 
+static void
+on_prepared(struct agent *a, const struct prepared *how, void *arg)
+{
+	struct saga	*s = arg;
+
+	(void)a;
+	s->prepared = *how;
+	saga_ok(s);
+}
+
+void
+saga_live_prepare(struct saga *s, const char *reason, uint32_t seconds)
+{
+	struct agent	*a = s->agent;
+
+	s->prepared.status = "not asked";
+	s->prepared.reason = reason;
+	if (a->state != AGENT_RUNNING || a->asleep)
+		saga_ok(s);
+	else
+		prepare_begin(a, reason, seconds, on_prepared, s);
+}
+
+/* One that was stopped meanwhile hears it when its link is back. */
+void
+saga_live_lift(struct saga *s)
+{
+	if (s->agent->sub != NULL)
+		prepare_lift(s->agent);
+	saga_ok(s);
+}
+
 void
 saga_live_stop(struct saga *s)
 {
