@@ -20,18 +20,22 @@
 
 /* One call that changes something; prints what became of it. */
 static int
-change(struct ctl *ctl, const char *method, const char *path)
+change(struct ctl *ctl, const char *method, const char *path,
+    const char *body)
 {
 	struct reply r;
 	int ret;
 
-	ret = rest_call(ctl, method, path,
-	    strcmp(method, "POST") == 0 ? "{}" : NULL, NULL, &r);
+	ret = rest_call(ctl, method, path, body, NULL, &r);
 	if (out_words(ctl, ret, &r)) {
 		out_str(jstr(r.doc, "name")[0] != '\0' ?
 		    jstr(r.doc, "name") : jstr(r.doc, "id"));
 		(void)printf(": ");
 		out_str(jstr(r.doc, "status"));
+		if (jstr(r.doc, "state")[0] != '\0') {
+			(void)printf(", ");
+			out_str(jstr(r.doc, "state"));
+		}
 		if (jstr(r.doc, "note")[0] != '\0') {
 			(void)printf(" (");
 			out_str(jstr(r.doc, "note"));
@@ -86,7 +90,7 @@ put_away(struct ctl *ctl, int argc, char **argv, bool may_purge)
 		complain("'%s' is too long", argv[optind - 1]);
 		return CTL_USAGE;
 	}
-	return change(ctl, "DELETE", path);
+	return change(ctl, "DELETE", path, NULL);
 }
 
 int
@@ -241,7 +245,7 @@ cmd_archive_show(struct ctl *ctl, int argc, char **argv)
 
 static int
 archived(struct ctl *ctl, const char *what, const char *method,
-    const char *tail)
+    const char *tail, const char *body)
 {
 	char path[AGENT_PATH];
 	struct json_object *o;
@@ -252,7 +256,7 @@ archived(struct ctl *ctl, const char *what, const char *method,
 	    path_segment_ok(jstr(o, "id"))) {
 		(void)snprintf(path, sizeof(path), "/api/agents/archived/%s%s",
 		    jstr(o, "id"), tail);
-		ret = change(ctl, method, path);
+		ret = change(ctl, method, path, body);
 	}
 	reply_free(&r);
 	return ret;
@@ -261,13 +265,41 @@ archived(struct ctl *ctl, const char *what, const char *method,
 int
 cmd_archive_restore(struct ctl *ctl, int argc, char **argv)
 {
-	(void)argc;
-	return archived(ctl, argv[0], "POST", "/restore");
+	static const struct option opts[] = {
+		{ "state", required_argument, NULL, 's' },
+		{ NULL, 0, NULL, 0 }
+	};
+	const char *state = NULL;
+	struct jbuf b;
+	int c, ret;
+
+	optind = 0;	/* argv[-1] is the verb's name: getopt skips it */
+	while ((c = getopt_long(argc + 1, argv - 1, "", opts, NULL)) != -1) {
+		if (c != 's')
+			return ctl_usage();
+		state = optarg;
+	}
+	if (argc + 1 - optind != 1)
+		return ctl_usage();
+	jbuf_init(&b, 1024);
+	jb_obj(&b);
+	if (state != NULL)
+		jb_kstr(&b, "state", state);
+	jb_end(&b);
+	if (jbuf_text(&b, NULL) == NULL) {
+		jbuf_free(&b);
+		complain("--state is too long");
+		return CTL_USAGE;
+	}
+	ret = archived(ctl, argv[optind - 1], "POST", "/restore",
+	    jbuf_text(&b, NULL));
+	jbuf_free(&b);
+	return ret;
 }
 
 int
 cmd_archive_purge(struct ctl *ctl, int argc, char **argv)
 {
 	(void)argc;
-	return archived(ctl, argv[0], "DELETE", "");
+	return archived(ctl, argv[0], "DELETE", "", NULL);
 }

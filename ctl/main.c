@@ -73,8 +73,8 @@ static const struct verb verbs[] = {
 	{ "archive", "list", "", "archived agents", 0, 0, cmd_archive_list },
 	{ "archive", "show", "ID|AGENT", "one of them",
 	    1, 1, cmd_archive_show },
-	{ "archive", "restore", "ID|AGENT", "let it live again",
-	    1, 1, cmd_archive_restore },
+	{ "archive", "restore", "ID|AGENT [--state running|stopped|paused]",
+	    "let it live again, as it was", 1, 3, cmd_archive_restore },
 	{ "archive", "purge", "ID|AGENT", "remove it for good; its trace "
 	    "stays", 1, 1, cmd_archive_purge },
 	{ "snapshot", "list", "AGENT", "its snapshots",

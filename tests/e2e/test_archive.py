@@ -423,7 +423,7 @@ def settle(service, ident, slug):
 
 
 def test_paused_agent(service, agent):
-    """A failed archive leaves it paused; a restored one is not."""
+    """A failed archive leaves it paused, and so does a restore."""
     record = agent.record
     assert service.call("POST", f"/api/agents/{agent.slug}/pause",
                         {}).status == 200
@@ -437,8 +437,35 @@ def test_paused_agent(service, agent):
     assert agent.record["status"] == "paused"
     assert instance(service, record["id"])["status"] == "Frozen"
     ident = put_away(agent)["id"]
-    assert restore(service, ident).status == 200
+    r = restore(service, ident)
+    assert r.status == 200 and r.json["state"] == "paused", r.body
+    assert agent.record["status"] == "paused"
+    assert agent.record["paused_by"] == "user"
+    assert instance(service, ident)["status"] == "Frozen"
+    assert service.call("POST", f"/api/agents/{agent.slug}/resume",
+                        {}).status == 200
+    answers(agent)
+    # The caller may want it otherwise.
+    assert service.call("POST", f"/api/agents/{agent.slug}/pause",
+                        {}).status == 200
+    put_away(agent)
+    assert "running" in service.ctl("archive", "restore", ident, "--state",
+                                    "running")
     assert agent.record["status"] == "running"
+    answers(agent)
+
+
+def test_stopped_agent(service, agent):
+    """It was stopped, so it is stopped, and a start lets it answer."""
+    ident = agent.record["id"]
+    assert service.call("POST", f"/api/agents/{agent.slug}/stop",
+                        {}).status == 200
+    put_away(agent)
+    assert restore(service, ident).json["state"] == "stopped"
+    assert agent.record["status"] == "stopped"
+    assert instance(service, ident)["status"] == "Stopped"
+    assert service.call("POST", f"/api/agents/{agent.slug}/start",
+                        {}).status == 200
     answers(agent)
 
 

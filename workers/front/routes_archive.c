@@ -28,7 +28,11 @@ static const struct field remove[] = {
 	FORCE(agent_remove, AT_QUERY), TIMEOUT(agent_remove, AT_QUERY),
 };
 
-static const struct field restore[] = { ARCHIVED("restore") };
+static const struct field restore[] = {
+	ARCHIVED("restore"),
+	{ "state", AT_BODY, FT_STR, false, 0, 16, O(archive_action, state),
+	    NULL, "running, stopped or paused; else as it was" },
+};
 
 static const struct field purge[] = { ARCHIVED("purge") };
 
@@ -73,8 +77,9 @@ static const struct route rows[] = {
 	    NULL, 200, "Archived agents", "array of archived agents" },
 	{ { "POST", "/api/agents/archived/{id}/restore", 1 * KIB, 0 },
 	    WHO_USER, MSG_ARCHIVE_ACTION, PROC_KEEPER, ANS_DOC, T_STEPS,
-	    N(restore), NULL, NULL, 200, "Let an archived agent live again",
-	    "status, id, name, display_name, model" },
+	    N(restore), NULL, NULL, 200, "Let an archived agent live again, "
+	    "as it was: running, stopped or paused",
+	    "status, id, name, display_name, model, state" },
 	{ { "DELETE", "/api/agents/archived/{id}", 0, 0 }, WHO_USER,
 	    MSG_ARCHIVE_ACTION, PROC_KEEPER, ANS_DOC, T_STEPS, N(purge),
 	    NULL, NULL, 200, "Remove an archived agent for good; its trace "

@@ -73,6 +73,25 @@ void		 archfile_unexport(struct saga *);
 /* 0 also if it was not there. */
 int		 archfile_remove(const char *slug, const char *stamp);
 
+/* ---- archmodel.c ---- */
+
+/* Step of a restore: leaves the model in arg[2], its fallbacks in arg[3]. */
+void		 restore_models(struct saga *);
+
+/* ---- archaim.c ---- */
+
+/* "running", "stopped", "paused", or "": as it was. */
+bool		 restore_state_ok(const char *);
+/* Notes what the agent was, and what it shall be. */
+void		 restore_aim(struct saga *, const struct agent *,
+		    const char *state);
+/* The state that it shall have at the end. */
+enum agent_state restore_to(const struct saga *);
+/* The word for the one that it had. */
+const char	*restore_was(const struct saga *, char out[16]);
+/* Sets the agent's state, and who has paused it. */
+void		 restore_settle(struct saga *);
+
 /* ---- purge.c ---- */
 
 int		 h_archive_action(struct peer *, struct msg *);

@@ -18,6 +18,7 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/archive.h workers/keeper/saga.h \
 	workers/keeper/snapshot.h workers/keeper/archfile.c \
 	workers/keeper/archive.c workers/keeper/archrow.c \
+	workers/keeper/archaim.c workers/keeper/archmodel.c \
 	workers/keeper/fork.c workers/keeper/purge.c \
 	workers/keeper/restore.c workers/keeper/saga.c \
 	workers/keeper/sagalive.c workers/keeper/schedule.c \
@@ -62,7 +63,7 @@ if HAVE_CMOCKA
 UNIT += tests/unit/test_minisig tests/unit/test_keeper_logic tests/unit/test_keeper \
 	tests/unit/test_keeper_chat tests/unit/test_keeper_saga \
 	tests/unit/test_keeper_drift \
-	tests/unit/test_keeper_archive
+	tests/unit/test_keeper_archive tests/unit/test_keeper_snapshot
 tests_unit_test_keeper_logic_SOURCES = tests/unit/test_keeper_logic.c
 tests_unit_test_keeper_logic_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_keeper_logic_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
@@ -101,6 +102,10 @@ tests_unit_test_keeper_archive_SOURCES = tests/unit/test_keeper_archive.c \
 	$(KEEPER_FAKE)
 tests_unit_test_keeper_archive_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_keeper_archive_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
+tests_unit_test_keeper_snapshot_SOURCES = tests/unit/test_keeper_snapshot.c \
+	$(KEEPER_FAKE)
+tests_unit_test_keeper_snapshot_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_keeper_snapshot_LDADD = $(KEEPER_LIBS) $(UNIT_LIBS)
 tests_unit_test_keeper_drift_SOURCES = tests/unit/test_keeper_drift.c \
 	$(KEEPER_FAKE)
 tests_unit_test_keeper_drift_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS)

@@ -92,7 +92,7 @@ const struct saga_kind saga_purge = {
 
 static void
 begin(struct client c, const struct pass *who, const struct archived *r,
-    bool purge)
+    bool purge, const char *state)
 {
 	struct saga	*s;
 
@@ -103,6 +103,8 @@ begin(struct client c, const struct pass *who, const struct archived *r,
 	if (purge)
 		(void)strlcpy(INSTANCE(s), r->agent->instance,
 		    sizeof(INSTANCE(s)));
+	else
+		restore_aim(s, r->agent, state);
 	saga_begin(s, who, purge ? "ARCHIVE_PURGE" : "ARCHIVE_RESTORE");
 }
 
@@ -124,6 +126,11 @@ h_archive_action(struct peer *p, struct msg *m)
 		reply_error(c, 400, "there is no action %s", in->action);
 		return 0;
 	}
+	if (!purge && !restore_state_ok(in->state)) {
+		reply_error(c, 422, "state: must be running, stopped or "
+		    "paused");
+		return 0;
+	}
 	if (archive_get(in->id, &r) == -1) {
 		reply_error(c, 404, "there is no archived agent %s", in->id);
 		return 0;
@@ -141,7 +148,7 @@ h_archive_action(struct peer *p, struct msg *m)
 		    "archived its instance was gone already", r.agent->slug);
 	else if (purge ? tracebox_room(c) :
 	    deploy_room(c, r.agent->display_name))
-		begin(c, &who, &r, purge);
+		begin(c, &who, &r, purge, in->state);
 	archived_free(&r);
 	return 0;
 }

@@ -7,16 +7,17 @@
  *
  * A restored agent has the rights that it had, less what is not there any
  * more: a model that no provider serves is dropped.  Its key is a new one,
- * which its link gets by saying hello.
+ * which its link gets by saying hello.  It runs, is stopped or is paused as
+ * it was, unless the client says otherwise.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "archive.h"
 #include "limits.h"
 #include "log.h"
 #include "saga.h"
+#include "state.h"
 #include "tell.h"
 #include "worker.h"
 
@@ -81,87 +82,6 @@ run_probe(struct saga *s)
 
 	instance_of(s, instance);
 	saga_ask(s, PROC_CONTAINER, MSG_CT_PROBE, &m, on_probed);
-}
-
-/* ---- which of its models are there? ---- */
-
-struct models {
-	char		 wanted[SAGA_ARG + 257];	/* one a line */
-	char		*next;
-	char		*now;		/* the one that is asked for */
-	char		 error[512];
-};
-
-static void	 next_model(struct saga *);
-
-static void
-on_model(struct saga *s, uint32_t status, const char *error)
-{
-	struct models	*ms = s->work;
-
-	if (status >= 500) {
-		saga_fail(s, 503, "%s", error);
-		return;
-	}
-	if (status >= 300) {
-		log_warnx("agent %s: dropped: %s", s->arg[0], error);
-		if (ms->error[0] == '\0')
-			(void)strlcpy(ms->error, error, sizeof(ms->error));
-	} else if (MODEL(s)[0] == '\0') {
-		(void)strlcpy(MODEL(s), ms->now, sizeof(MODEL(s)));
-	} else {
-		if (FALLBACKS(s)[0] != '\0')
-			(void)strlcat(FALLBACKS(s), "\n",
-			    sizeof(FALLBACKS(s)));
-		(void)strlcat(FALLBACKS(s), ms->now, sizeof(FALLBACKS(s)));
-	}
-	next_model(s);
-}
-
-static void
-next_model(struct saga *s)
-{
-	struct models		*ms = s->work;
-	struct m_model_check	 m;
-
-	while ((ms->now = strsep(&ms->next, "\n")) != NULL &&
-	    (ms->now[0] == '\0' || strlen(ms->now) > 256))
-		continue;
-	if (ms->now != NULL) {
-		m.model = ms->now;
-		saga_ask(s, PROC_PROXY, MSG_MODEL_CHECK, &m, on_model);
-	} else if (MODEL(s)[0] == '\0') {
-		saga_fail(s, 409, "none of its models is there any more, and "
-		    "it may use no others: %s", ms->error);
-	} else {
-		saga_ok(s);
-	}
-}
-
-/* An agent without a model of its own may use any: that stays so. */
-static void
-run_models(struct saga *s)
-{
-	struct archived	 r;
-	struct models	*ms;
-
-	MODEL(s)[0] = FALLBACKS(s)[0] = '\0';
-	if (!get(s, &r))
-		return;
-	if (r.agent->model[0] == '\0' && r.agent->fallbacks[0] == '\0') {
-		archived_free(&r);
-		saga_ok(s);
-		return;
-	}
-	if ((ms = calloc(1, sizeof(*ms))) == NULL)
-		fatal("models");
-	(void)snprintf(ms->wanted, sizeof(ms->wanted), "%s\n%s",
-	    r.agent->model, r.agent->fallbacks);
-	ms->next = ms->wanted;
-	archived_free(&r);
-	s->work = ms;
-	s->work_free = free;
-	next_model(s);
 }
 
 /* ---- socket and files ---- */
@@ -234,7 +154,6 @@ run_row(struct saga *s)
 	a->state = AGENT_DEPLOYING;
 	a->asleep = false;
 	limits_clip(a);
-	a->paused_by[0] = a->reason[0] = '\0';
 	if (db_begin(keeper_db()) == -1) {
 		archived_free(&r);
 		saga_fail(s, 507, "the state database cannot be written");
@@ -263,7 +182,7 @@ undo_row(struct saga *s)
 {
 	struct m_agent_id	 who = { s->agent_id };
 	struct agent		*a = s->agent;
-	char			 snapshot[SNAP_MAX + 1];
+	char			 snapshot[SNAP_MAX + 1], word[16];
 
 	if (a == NULL) {
 		saga_ok(s);
@@ -273,8 +192,8 @@ undo_row(struct saga *s)
 	if (db_begin(keeper_db()) == 0) {
 		archive_put(a, STAMP(s), snapshot);
 		(void)db_exec(keeper_db(), "UPDATE archive SET slug = ?2, "
-		    "status = 'stopped' WHERE id = ?1", "ss", a->id,
-		    s->arg[0]);
+		    "status = ?3 WHERE id = ?1", "sss", a->id, s->arg[0],
+		    restore_was(s, word));
 		(void)db_exec(keeper_db(), "UPDATE channel SET "
 		    "archived_slug = ?2 WHERE agent_id = ?1", "ss", a->id,
 		    s->arg[0]);
@@ -341,6 +260,7 @@ on_started(struct saga *s, uint32_t status, const char *error)
 	}
 	s->agent->uid_base = s->uid_base;
 	s->agent->uid_count = s->uid_count;
+	agent_seen(s->agent, "Running");
 	keeper_tell_gateway(s->agent);
 	saga_ok(s);
 }
@@ -348,7 +268,10 @@ on_started(struct saga *s, uint32_t status, const char *error)
 static void
 run_start(struct saga *s)
 {
-	saga_act(s, s->agent->instance, "start", 0, on_started);
+	if (restore_to(s) == AGENT_STOPPED)
+		saga_ok(s);
+	else
+		saga_act(s, s->agent->instance, "start", 0, on_started);
 }
 
 static void
@@ -367,8 +290,34 @@ run_link(struct saga *s)
 {
 	const struct framework	*f = framework_get(s->agent->framework);
 
-	saga_wait_link(s, f != NULL && f->ready_timeout != 0 ?
-	    f->ready_timeout : READY_S);
+	if (restore_to(s) == AGENT_STOPPED)
+		saga_ok(s);
+	else
+		saga_wait_link(s, f != NULL && f->ready_timeout != 0 ?
+		    f->ready_timeout : READY_S);
+}
+
+static void
+on_frozen(struct saga *s, uint32_t status, const char *error)
+{
+	if (status >= 300) {
+		saga_fail(s, status, "%s", error);
+		return;
+	}
+	agent_seen(s->agent, "Frozen");
+	saga_ok(s);
+}
+
+/* It has run and said hello, so it goes on when it is resumed. */
+static void
+run_freeze(struct saga *s)
+{
+	if (restore_to(s) != AGENT_PAUSED) {
+		saga_ok(s);
+		return;
+	}
+	bridge_close(s->agent);
+	saga_act(s, s->agent->instance, "freeze", 0, on_frozen);
 }
 
 static void
@@ -376,8 +325,7 @@ run_running(struct saga *s)
 {
 	struct agent	*a = s->agent;
 
-	a->state = AGENT_RUNNING;
-	a->started_at = sys_time();
+	restore_settle(s);
 	if (db_begin(keeper_db()) == 0) {
 		(void)agent_save(a);
 		tracebox_lifecycle(a->id, "restored", a->slug, "");
@@ -389,7 +337,10 @@ run_running(struct saga *s)
 		return;
 	}
 	keeper_tell_gateway(a);
-	bridge_deliver(a);
+	if (a->state == AGENT_RUNNING)
+		bridge_deliver(a);
+	else
+		bridge_close(a);
 	saga_ok(s);
 }
 
@@ -438,14 +389,16 @@ done(struct saga *s)
 	jb_kstr(&jb, "display_name", s->agent->display_name);
 	jb_kstr(&jb, "model", MODEL(s)[0] != '\0' ? MODEL(s) : NULL);
 	jb_kbool(&jb, "container_renamed", false);
-	jb_kbool(&jb, "new_llm_key", true);
+	jb_kstr(&jb, "state", agent_status(s->agent));
+	/* One that is stopped gets it at its start. */
+	jb_kbool(&jb, "new_llm_key", s->agent->state != AGENT_STOPPED);
 	jb_end(&jb);
 	reply_doc(s->client, 200, &jb);
 }
 
 static const struct saga_step steps[] = {
 	{ "probe", run_probe, NULL },
-	{ "models", run_models, NULL },
+	{ "models", restore_models, NULL },
 	{ "socket", run_socket, undo_socket },
 	{ "rewind", run_rewind, NULL },
 	{ "row", run_row, undo_row },
@@ -454,6 +407,7 @@ static const struct saga_step steps[] = {
 	{ "rights", saga_live_rights, NULL },
 	{ "start", run_start, undo_start },
 	{ "link", run_link, NULL },
+	{ "freeze", run_freeze, NULL },
 	{ "running", run_running, NULL },
 	{ "tidy", run_tidy, NULL },
 };

@@ -54,10 +54,11 @@ insert_row(const struct saga *s)
 {
 	(void)db_exec(keeper_db(), "INSERT INTO saga (id, owner_id, agent_id, "
 	    "kind, step, direction, status, error, arg0, arg1, arg2, arg3, "
-	    "created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, 'forth', 0, "
-	    "'', ?6, ?7, ?8, ?9, ?10, ?10)", "sssssssssd", s->id, s->owner,
-	    s->agent_id, s->kind->name, step_name(s), s->arg[0], s->arg[1],
-	    s->arg[2], s->arg[3], sys_time());
+	    "arg4, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, "
+	    "'forth', 0, '', ?6, ?7, ?8, ?9, ?10, ?11, ?11)", "ssssssssssd",
+	    s->id, s->owner, s->agent_id, s->kind->name, step_name(s),
+	    s->arg[0], s->arg[1], s->arg[2], s->arg[3], s->arg[4],
+	    sys_time());
 }
 
 static int
@@ -65,10 +66,10 @@ save(const struct saga *s)
 {
 	return db_exec(keeper_db(), "UPDATE saga SET step = ?2, "
 	    "direction = ?3, status = ?4, error = ?5, arg0 = ?6, arg1 = ?7, "
-	    "arg2 = ?8, arg3 = ?9, updated_at = ?10 WHERE id = ?1",
-	    "sssusssssd", s->id, step_name(s), s->back ? "back" : "forth",
-	    s->status, s->error, s->arg[0], s->arg[1], s->arg[2], s->arg[3],
-	    sys_time());
+	    "arg2 = ?8, arg3 = ?9, arg4 = ?10, updated_at = ?11 "
+	    "WHERE id = ?1", "sssussssssd", s->id, step_name(s),
+	    s->back ? "back" : "forth", s->status, s->error, s->arg[0],
+	    s->arg[1], s->arg[2], s->arg[3], s->arg[4], sys_time());
 }
 
 void
@@ -461,8 +462,8 @@ saga_resume(void)
 	struct db_stmt	*r;
 
 	r = db_query(keeper_db(), "SELECT id, owner_id, agent_id, kind, "
-	    "step, direction, status, error, arg0, arg1, arg2, arg3 FROM "
-	    "saga ORDER BY created_at", "");
+	    "step, direction, status, error, arg0, arg1, arg2, arg3, arg4 "
+	    "FROM saga ORDER BY created_at", "");
 	while (r != NULL && db_step(r) == 1)
 		if (from_row(r) == NULL)
 			log_warnx("agent %s: a %s that this program cannot "

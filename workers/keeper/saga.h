@@ -28,7 +28,7 @@
 #include "keeper.h"
 #include "prepare.h"
 
-#define SAGA_ARGS	4
+#define SAGA_ARGS	5
 #define SAGA_ARG	4097
 
 struct event;

@@ -268,9 +268,13 @@ static const char v_move[] =
 	"CREATE UNIQUE INDEX message_answer ON message (channel_id, trace_id)"
 	" WHERE author_type = 'agent';";
 
+/* What a restore must know of the row that it takes out of the archive. */
+static const char v_restore[] =
+	"ALTER TABLE saga ADD COLUMN arg4 TEXT NOT NULL DEFAULT '';";
+
 /* A new part of keeper appends a step of its own, named after it. */
 static const char *const steps[] = { v1, v2, v_pool, v_saga, v_limits,
-    v_archive, v_move };
+    v_archive, v_move, v_restore };
 
 const struct db_schema keeper_schema = {
 	.name = "state.db",
