@@ -111,6 +111,7 @@ show_agent(struct json_object *a)
 	(void)printf("%-13s %.0f\n", "CPUs:", jnum(a, "cpu_limit", 0));
 	show_line("disk:", jnum(a, "disk_limit", 0) > 0 ? fmt_size(buf,
 	    sizeof(buf), jnum(a, "disk_limit", 0)) : "no limit");
+	show_line("network:", jstr(a, "network"));
 	show_line("container:", jstr(a, "container"));
 	show_line("channel:", jstr(a, "channel_id"));
 	show_line("id:", jstr(a, "id"));

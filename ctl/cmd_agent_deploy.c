@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 
 #define PATIENCE	60	/* times a stream may break before we give up */
 #define FALLBACKS	16
+#define DOMAINS		64
 
 struct deploy {
 	struct ctl *ctl;
@@ -125,12 +127,66 @@ verdict(struct deploy *d, const char *slug)
 }
 
 struct wish {
-	const char *framework, *model, *memory, *disk, *emoji;
-	const char *fallbacks[FALLBACKS];
-	size_t nfallbacks;
-	int cpus;
+	const char *framework, *model, *memory, *disk, *emoji, *color;
+	const char *network;
+	const char *fallbacks[FALLBACKS], *domains[DOMAINS];
+	size_t nfallbacks, ndomains;
+	int cpus, processes;
 	bool wait;
 };
+
+/* One more of a list, or false and a message. */
+static bool
+add(const char **list, size_t *n, size_t max, const char *what)
+{
+	if (*n == max) {
+		complain("more than %zu %s", max, what);
+		return false;
+	}
+	list[(*n)++] = optarg;
+	return true;
+}
+
+static bool
+number(const char *option, int max, int *value)
+{
+	const char *errstr;
+
+	*value = (int)strtonum(optarg, 1, max, &errstr);
+	if (errstr != NULL)
+		complain("--%s is %s: %s", option, errstr, optarg);
+	return errstr == NULL;
+}
+
+static int
+take(struct wish *w, int c)
+{
+	switch (c) {
+	case 'f': w->framework = optarg; break;
+	case 'm': w->model = optarg; break;
+	case 'M': w->memory = optarg; break;
+	case 'd': w->disk = optarg; break;
+	case 'e': w->emoji = optarg; break;
+	case 'C': w->color = optarg; break;
+	case 'n': w->network = optarg; break;
+	case 'w': w->wait = true; break;
+	case 'W': w->wait = false; break;
+	case 'b':
+		return add(w->fallbacks, &w->nfallbacks, FALLBACKS,
+		    "fallbacks") ? CTL_OK : CTL_USAGE;
+	case 'a':
+		return add(w->domains, &w->ndomains, DOMAINS, "domains") ?
+		    CTL_OK : CTL_USAGE;
+	case 'c':
+		return number("cpus", 1024, &w->cpus) ? CTL_OK : CTL_USAGE;
+	case 'p':
+		return number("processes", INT_MAX, &w->processes) ? CTL_OK :
+		    CTL_USAGE;
+	default:
+		return ctl_usage();
+	}
+	return CTL_OK;
+}
 
 static int
 parse_wish(int argc, char **argv, struct wish *w, const char **name)
@@ -142,40 +198,27 @@ parse_wish(int argc, char **argv, struct wish *w, const char **name)
 		{ "memory", required_argument, NULL, 'M' },
 		{ "disk", required_argument, NULL, 'd' },
 		{ "cpus", required_argument, NULL, 'c' },
+		{ "processes", required_argument, NULL, 'p' },
+		{ "network", required_argument, NULL, 'n' },
+		{ "allow", required_argument, NULL, 'a' },
 		{ "emoji", required_argument, NULL, 'e' },
+		{ "color", required_argument, NULL, 'C' },
 		{ "wait", no_argument, NULL, 'w' },
 		{ "no-wait", no_argument, NULL, 'W' },
 		{ NULL, 0, NULL, 0 }
 	};
-	const char *errstr;
-	int c;
+	int c, ret;
 
 	optind = 0;	/* argv[-1] is the verb's name: getopt skips it */
-	while ((c = getopt_long(argc + 1, argv - 1, "", opts, NULL)) != -1) {
-		switch (c) {
-		case 'f': w->framework = optarg; break;
-		case 'm': w->model = optarg; break;
-		case 'b':
-			if (w->nfallbacks == FALLBACKS) {
-				complain("more than %d fallbacks", FALLBACKS);
-				return CTL_USAGE;
-			}
-			w->fallbacks[w->nfallbacks++] = optarg;
-			break;
-		case 'M': w->memory = optarg; break;
-		case 'd': w->disk = optarg; break;
-		case 'e': w->emoji = optarg; break;
-		case 'w': w->wait = true; break;
-		case 'W': w->wait = false; break;
-		case 'c':
-			w->cpus = (int)strtonum(optarg, 1, 1024, &errstr);
-			if (errstr == NULL)
-				break;
-			complain("--cpus is %s: %s", errstr, optarg);
-			return CTL_USAGE;
-		default:
-			return ctl_usage();
-		}
+	while ((c = getopt_long(argc + 1, argv - 1, "", opts, NULL)) != -1)
+		if ((ret = take(w, c)) != CTL_OK)
+			return ret;
+	/* Domains mean nothing without the policy that looks at them. */
+	if (w->ndomains > 0 && w->network == NULL)
+		w->network = "allow";
+	if (w->ndomains > 0 && strcmp(w->network, "allow") != 0) {
+		complain("--allow goes with --network allow only");
+		return CTL_USAGE;
 	}
 	if (argc + 1 - optind != 1)
 		return ctl_usage();
@@ -208,10 +251,23 @@ post_deploy(struct ctl *ctl, const struct wish *w, const char *name,
 		jb_kstr(&b, "emoji", w->emoji);
 	if (w->cpus > 0)
 		jb_kint(&b, "cpu_limit", w->cpus);
+	if (w->processes > 0)
+		jb_kint(&b, "process_limit", w->processes);
+	if (w->color != NULL)
+		jb_kstr(&b, "color", w->color);
+	if (w->network != NULL)
+		jb_kstr(&b, "network", w->network);
+	if (w->ndomains > 0)
+		jb_strings(&b, "domains", w->domains, w->ndomains);
 	jb_end(&b);
 	sys_id(key);
-	ret = rest_call(ctl, "POST", "/api/agents/deploy",
-	    jbuf_text(&b, NULL), key, r);
+	if (jbuf_text(&b, NULL) == NULL) {
+		complain("what is asked for is too long");
+		ret = -1;
+	} else {
+		ret = rest_call(ctl, "POST", "/api/agents/deploy",
+		    jbuf_text(&b, NULL), key, r);
+	}
 	jbuf_free(&b);
 	return ret;
 }
@@ -221,7 +277,7 @@ cmd_agent_deploy(struct ctl *ctl, int argc, char **argv)
 {
 	struct wish w = { .framework = "pi", .wait = true };
 	const char *name = NULL;
-	struct reply r;
+	struct reply r = { 0 };
 	int ret;
 
 	if ((ret = parse_wish(argc, argv, &w, &name)) != CTL_OK)

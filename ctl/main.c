@@ -24,7 +24,9 @@ static const struct verb verbs[] = {
 	    0, 0, cmd_status },
 	{ "agent", "deploy", "NAME [--framework F] [--model M] "
 	    "[--fallback M]...\n\t"
-	    "[--memory SIZE] [--cpus N]\n\t[--disk SIZE] [--emoji E] "
+	    "[--memory SIZE] [--cpus N]\n\t[--disk SIZE] [--processes N]\n\t"
+	    "[--network none|egress|allow] [--allow DOMAIN]...\n\t"
+	    "[--emoji E] [--color C] "
 	    "[--wait | --no-wait]", "make an agent and start it",
 	    1, -1, cmd_agent_deploy },
 	{ "agent", "list", "", "all agents", 0, 0, cmd_agent_list },

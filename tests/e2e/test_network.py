@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -393,6 +394,56 @@ def test_egress(daemon, pi, internet):
         daemon.incus.call("GET", "/1.0/networks")["metadata"]], 20)
     wait_for("its rules to go", lambda: bridge not in json.dumps(
         daemon.incus.call("GET", "/1.0/network-acls")), 10)
+
+
+def test_deploy_has_its_network_at_once(daemon):
+    """The policy is part of the deploy: who is killed at its end, or in the
+    middle, leaves no agent with another network than it asked for."""
+    text = daemon.ctl("agent", "deploy", "Wired", "--network", "egress",
+                      "--processes", "300", "--color", "#123456")
+    assert "is running" in text, text
+    a = Agent(daemon, "wired")
+    assert nic(daemon, a).get("type") == "nic"
+    assert a.record["network"] == "egress"
+    assert a.record["process_limit"] == 300
+    assert a.record["color"] == "#123456"
+    daemon.call("DELETE", "/api/agents/wired?purge=1")
+    for worker, delay in (("keeper", 0.3), ("container", 0.3),
+                          ("keeper", 0.6), ("container", 0.6)):
+        r = daemon.call("POST", "/api/agents/deploy",
+                        {"name": "Cut", "framework": "pi", "model": "demo",
+                         "network": "egress"})
+        assert r.status == 202, r.body
+        time.sleep(delay)
+        os.kill(daemon.pids()[worker], signal.SIGKILL)
+        wait_for("agentd", daemon.healthy, 20)
+        a = Agent(daemon, r.json["name"])
+
+        def over(a=a):
+            r = daemon.get(f"/api/agents/{a.slug}")
+            return r.status == 404 or r.json["status"] == "running"
+
+        wait_for("the end of the deploy", over, 90)
+        if daemon.get(f"/api/agents/{a.slug}").status == 200:
+            assert nic(daemon, a).get("type") == "nic"
+            r = daemon.call("DELETE", f"/api/agents/{a.slug}?purge=1")
+            assert r.status == 200, r.body
+
+
+def test_deploy_with_domains(daemon, site):
+    """--allow is the policy allow from the first moment on."""
+    text = daemon.ctl("agent", "deploy", "Listed", "--allow", "example.com",
+                      "--allow", "*.example.org:8443")
+    assert "is running" in text, text
+    a = Agent(daemon, "listed")
+    assert a.record["network"] == "allow"
+    assert a.record["domains"] == ["example.com", "*.example.org:8443"]
+    p = daemon.ctl("agent", "deploy", "Odd", "--allow", "example.com",
+                   "--network", "none", check=False)
+    assert p.returncode == 2 and "--network allow" in p.stderr
+    p = daemon.ctl("agent", "deploy", "Odd", "--network", "all", check=False)
+    assert p.returncode == 1 and "egress" in p.stderr
+    daemon.call("DELETE", "/api/agents/listed?purge=1")
 
 
 def test_spoofing(daemon, internet):

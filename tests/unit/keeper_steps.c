@@ -53,6 +53,12 @@ step_pick(const char *key, char out[ID_LEN + 1])
 void
 step_ask_deploy(const char *name, const char *key)
 {
+	step_ask_deploy_net(name, key, "");
+}
+
+void
+step_ask_deploy_net(const char *name, const char *key, const char *network)
+{
 	struct m_agent_deploy	 d;
 
 	memset(&d, 0, sizeof(d));
@@ -60,6 +66,7 @@ step_ask_deploy(const char *name, const char *key)
 	d.framework = "pi";
 	d.model = "demo";
 	d.idempotency_key = key;
+	d.network = network;
 	fake_ask(MSG_AGENT_DEPLOY, &d, &ans);
 }
 

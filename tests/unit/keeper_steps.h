@@ -23,6 +23,8 @@ void	 step_pick(const char *key, char out[ID_LEN + 1]);
 bool	 step_has(const char *text);
 /* Each asks as front and gives the status. */
 void	 step_ask_deploy(const char *name, const char *idempotency_key);
+void	 step_ask_deploy_net(const char *name, const char *idempotency_key,
+	    const char *network);
 uint32_t step_get(const char *slug);
 uint32_t step_act(const char *slug, const char *action);
 uint32_t step_deploy_status(const char *slug);

@@ -57,6 +57,71 @@ expect_success(void)
 }
 
 static void
+begin_egress(void)
+{
+	step_ask_deploy_net("Alpha", "key-1", "egress");
+	assert_int_equal(ans.status, 202);
+	step_pick("agent_id", agent);
+	step_pick("job_id", job);
+}
+
+/* An agent does not run before it has the network that was asked for. */
+static void
+test_network(void **state)
+{
+	(void)state;
+	script.hold = "net";
+	begin_egress();
+	assert_true(fake_until("net:1"));
+	fake_subscribe(agent);
+	fake_run(50);
+	assert_null(strstr(fake_log(), "conf:running"));
+	/* Killed between the instance and its card: both again. */
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM job WHERE "
+	    "status = 'deploying' AND step = 'instance'"), 1);
+	script.hold = NULL;
+	fake_begin();
+	assert_true(fake_until("create:again"));
+	assert_true(fake_until("net:1"));
+	expect_success();
+	assert_int_equal(fake_count("SELECT count(*) FROM agent WHERE "
+	    "network = 'egress'"), 1);
+}
+
+static void
+test_network_fails(void **state)
+{
+	(void)state;
+	script.fail = "net";
+	script.fail_status = 507;
+	begin_egress();
+	assert_true(fake_until("destroy"));
+	assert_true(fake_until("gone"));
+	assert_int_equal(step_deploy_status("alpha"), 200);
+	assert_true(step_has("\"status\":\"failed\"") &&
+	    step_has("network: scripted"));
+	step_nothing();
+}
+
+static void
+test_network_and_container_dies(void **state)
+{
+	(void)state;
+	script.hold = "net";
+	begin_egress();
+	assert_true(fake_until("net:1"));
+	fake_down(PROC_CONTAINER);
+	script.hold = NULL;
+	fake_log_clear();
+	fake_run(20);
+	fake_up(PROC_CONTAINER);
+	assert_true(fake_until("create:again"));
+	assert_true(fake_until("net:1"));
+	expect_success();
+}
+
+static void
 test_cut_at_policy(void **state)
 {
 	(void)state;
@@ -355,6 +420,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_network), T(test_network_fails),
+		T(test_network_and_container_dies),
 		T(test_cut_at_policy), T(test_cut_at_instance),
 		T(test_cut_at_connected), T(test_cut_with_a_link),
 		T(test_cut_too_long), T(test_cut_at_rollback),

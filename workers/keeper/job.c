@@ -16,7 +16,6 @@
 #include "limits.h"
 #include "log.h"
 #include "move.h"
-#include "network.h"
 #include "worker.h"
 
 #define PATIENCE_MS	1500		/* for proxy's word on the model */
@@ -248,8 +247,6 @@ success(struct job *j)
 	job_free(j);
 	bridge_deliver(a);
 	tracebox_kick();
-	if (strcmp(a->network, "egress") == 0)
-		network_assert(a);
 }
 
 static void

@@ -120,7 +120,12 @@ void		 deploy_id(struct agent *);
  * job.id as its request and create_again if it was asked before.
  */
 
-/* The answer to whatever makes the instance: CT_DONE. */
+/*
+ * The instance is made: it is there when it has the network of its row too.
+ * Both may end the job.
+ */
+void		 job_ask_card(struct job *);
+/* The answer to whatever makes the instance: CT_DONE; asks for the card. */
 void		 job_on_created(struct msg *, void *job);
 
 void		 job_ask_policy(struct job *);

@@ -71,6 +71,38 @@ create_lost(struct job *j)
 	job_again(j);
 }
 
+static void
+on_card(struct msg *m, void *arg)
+{
+	struct job	*j = arg;
+
+	j->create_req = 0;
+	if (m == NULL || m->type != MSG_CT_DONE)
+		create_lost(j);
+	else if (m->u.ct_done.status >= 300)
+		job_fail(j, JE_CREATE_FAILED, m->u.ct_done.status,
+		    "network: %s", m->u.ct_done.error);
+	else
+		job_event(j, JE_CREATED);
+}
+
+/* Of the policies only egress is in Incus, and a new instance has no card. */
+void
+job_ask_card(struct job *j)
+{
+	struct m_ct_net	 m = { j->agent_id, j->instance, 1 };
+
+	if (j->sm.step != JS_INSTANCE ||
+	    strcmp(j->agent->network, "egress") != 0) {
+		job_event(j, JE_CREATED);
+		return;
+	}
+	j->create_req = peer_request(worker_peer(PROC_CONTAINER), MSG_CT_NET,
+	    &m, 0, on_card, j);
+	if (j->create_req == 0)
+		create_lost(j);
+}
+
 void
 job_on_created(struct msg *m, void *arg)
 {
@@ -99,7 +131,7 @@ job_on_created(struct msg *m, void *arg)
 		agent_seen(j->agent, "Running");
 		j->agent->uid_base = d->uid_base;
 		j->agent->uid_count = d->uid_count;
-		job_event(j, JE_CREATED);
+		job_ask_card(j);
 	}
 }
 

@@ -1,5 +1,5 @@
 /*
- * The deploy of an import: chat, instance, trace.
+ * The deploy of an import: chat, instance, trace, network.
  *
  * SPDX-License-Identifier: ISC
  *
@@ -71,7 +71,7 @@ on_trace(struct msg *m, void *arg)
 	else if (m->u.moved.status >= 300)
 		fail(j, m->u.moved.status, m->u.moved.error);
 	else
-		job_event(j, JE_CREATED);
+		job_ask_card(j);
 }
 
 static void
