@@ -1,5 +1,5 @@
 /*
- * agentctl agent archive, rm, fork; agentctl archive.
+ * agentctl agent archive, rm, rebuild, fork; agentctl archive.
  *
  * SPDX-License-Identifier: ISC
  *
@@ -103,6 +103,17 @@ int
 cmd_agent_rm(struct ctl *ctl, int argc, char **argv)
 {
 	return put_away(ctl, argc, argv, true);
+}
+
+int
+cmd_agent_rebuild(struct ctl *ctl, int argc, char **argv)
+{
+	char path[AGENT_PATH];
+
+	(void)argc;
+	if (agent_path(path, argv[0], "/rebuild") == -1)
+		return CTL_USAGE;
+	return change(ctl, "POST", path, "{}");
 }
 
 /* ---- fork ---- */

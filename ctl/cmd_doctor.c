@@ -405,6 +405,15 @@ say_drift(struct doctor *d, struct json_object *o)
 	const char *repair = jstr(o, "repair"), *result = jstr(o, "result");
 	char fix[256];
 
+	/* What was in it is lost: nobody is rebuilt without being named. */
+	if (strcmp(jstr(o, "kind"), "instance") == 0) {
+		(void)snprintf(fix, sizeof(fix), "agentctl agent rebuild %s "
+		    "(a new one; its home is lost)", jstr(o, "name"));
+		say(d, R_WARN, fix, "instance: agent %s has none%s",
+		    jstr(o, "name"), strcmp(result, "done") == 0 ?
+		    ": marked as failed" : "");
+		return;
+	}
 	(void)snprintf(fix, sizeof(fix), "agentctl doctor --repair (%s)",
 	    repair);
 	if (strcmp(result, "done") == 0)

@@ -221,6 +221,7 @@ int	 cmd_agent_list(struct ctl *, int, char **);
 int	 cmd_agent_show(struct ctl *, int, char **);
 int	 cmd_agent_rm(struct ctl *, int, char **);
 int	 cmd_agent_archive(struct ctl *, int, char **);
+int	 cmd_agent_rebuild(struct ctl *, int, char **);
 int	 cmd_agent_fork(struct ctl *, int, char **);
 int	 cmd_archive_list(struct ctl *, int, char **);
 int	 cmd_archive_show(struct ctl *, int, char **);

@@ -37,6 +37,8 @@ static const struct verb verbs[] = {
 	{ "agent", "rm", "AGENT [--purge] [--force] [--timeout SECONDS]",
 	    "the same; --purge: delete it at once and for good, its trace "
 	    "stays", 1, -1, cmd_agent_rm },
+	{ "agent", "rebuild", "AGENT", "a new container for one whose own is "
+	    "gone; its home is lost", 1, 1, cmd_agent_rebuild },
 	{ "agent", "fork", "AGENT --name NAME [--snapshot S] "
 	    "[--wait | --no-wait]", "a new agent with its files",
 	    3, -1, cmd_agent_fork },

@@ -165,6 +165,43 @@ def test_drift_of_instances(service, pi):
             incus.call("DELETE", f"/1.0/instances/{name}?project={project}")
 
 
+def test_an_agent_without_an_instance(service):
+    """It has failed and says what to do; a new instance comes only for who
+    names it, with the same identity and chat and without the home."""
+    agent = service.deploy("pi", name="robbed")
+    record = agent.record
+    agent.answer(agent.say("remember"), 60)
+    said = agent.history()
+    path = f"/1.0/instances/{record['container']}"
+    try:
+        r = service.call("POST", "/api/agents/robbed/rebuild", {})
+        assert r.status == 409 and "is there" in r.json["error"], r.body
+        assert service.call("POST", "/api/agents/robbed/stop", {}).status == \
+            200
+        service.incus.call("DELETE", f"{path}?project={service.project}")
+        found = of(drift(service), "robbed")
+        assert [d["kind"] for d in found] == ["instance"], found
+        p = service.ctl("doctor", check=False)
+        assert "agentctl agent rebuild robbed" in p.stdout, p.stdout
+        repair(service)
+        assert agent.record["status"] == "failed"
+        assert "agent rebuild robbed" in agent.record["reason"]
+        assert not [i for i in service.incus.instances(service.project)
+                    if i["name"] == record["container"]]
+        text = service.ctl("agent", "rebuild", "robbed")
+        assert "rebuilt" in text and "lost" in text, text
+        now = agent.record
+        assert now["status"] == "running"
+        for field in ("id", "channel_id", "model", "container", "network"):
+            assert now[field] == record[field], field
+        assert agent.history() == said
+        m = agent.answer(agent.say("hello again"), 60)
+        assert m["state"] == "complete", m
+        assert of(drift(service), "robbed") == []
+    finally:
+        agent.remove()
+
+
 def test_a_timeout_says_so(service):
     """W66: what takes too long is named, and container goes on working."""
     name = "late"

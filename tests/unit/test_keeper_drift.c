@@ -114,8 +114,76 @@ test_copy(void **state)
 	assert_true(step_has("\"kind\":\"copy\",\"name\":\"backup\"") &&
 	    step_has("\"repair\":null"));
 	assert_true(step_has("\"kind\":\"instance\",\"name\":\"alpha\""));
+	assert_true(step_has("\"repair\":\"mark as failed\""));
 	assert_int_equal(repair("", "backup"), 404);
 	assert_null(strstr(fake_log(), "destroy"));
+}
+
+/* An agent without an instance has failed; a new one only by its name. */
+static void
+test_rebuild(void **state)
+{
+	static struct fake_answer	 a;
+	struct m_agent_ref		 r = { { NULL, 0 }, "alpha" };
+
+	(void)state;
+	all_well();
+	assert_int_equal(step_post("kept", ""), 201);
+	fake_ask(MSG_AGENT_REBUILD, &r, &ans);
+	assert_int_equal(ans.status, 409);
+	assert_true(step_has("its instance is there"));
+	assert_null(strstr(fake_log(), "create"));
+	fake_unsubscribe();
+	script.instance = "";
+	assert_int_equal(repair("", ""), 200);
+	assert_null(strstr(fake_log(), "create"));
+	assert_int_equal(step_get("alpha"), 200);
+	assert_true(step_has("\"status\":\"failed\"") &&
+	    step_has("agentctl agent rebuild alpha"));
+	script.fail = "probe";
+	script.fail_status = 404;
+	/* Killed in the middle it goes on. */
+	script.hold = "limits";
+	r.pass.ptr = NULL;
+	(void)fake_send(MSG_AGENT_REBUILD, &r, &a);
+	assert_true(fake_until("create:again"));
+	assert_true(fake_until("limits"));
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM message"), 1);
+	script.hold = NULL;
+	fake_begin();
+	assert_true(fake_until("limits"));
+	assert_null(strstr(fake_log(), "destroy"));
+	fake_subscribe(agent);
+	assert_true(fake_until("conf:running"));
+	assert_true(fake_event(message));
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM agent WHERE "
+	    "status = 'running' AND uid_base = 1000000 AND reason = ''"), 1);
+	assert_int_equal(fake_count("SELECT count(*) FROM saga"), 0);
+}
+
+/* It cannot be made: the agent and what was said stay. */
+static void
+test_rebuild_fails(void **state)
+{
+	struct m_agent_ref	 r = { { NULL, 0 }, "alpha" };
+
+	(void)state;
+	all_well();
+	assert_int_equal(step_post("kept", ""), 201);
+	fake_unsubscribe();
+	script.fail = "probe";
+	script.fail_status = 404;
+	script.create = 507;
+	fake_ask(MSG_AGENT_REBUILD, &r, &ans);
+	assert_int_equal(ans.status, 507);
+	assert_int_equal(step_get("alpha"), 200);
+	assert_true(step_has("\"status\":\"failed\"") &&
+	    step_has("scripted"));
+	fake_kill();
+	assert_int_equal(fake_count("SELECT count(*) FROM message"), 1);
+	assert_int_equal(fake_count("SELECT count(*) FROM outbox"), 1);
 }
 
 /* Without its agent it is shown; it goes when somebody says so. */
@@ -171,7 +239,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_nothing), T(test_missing), T(test_left_behind),
-		T(test_copy), T(test_orphan), T(test_power), T(test_silent),
+		T(test_copy), T(test_rebuild),
+		T(test_rebuild_fails), T(test_orphan), T(test_power), T(test_silent),
 	};
 
 	log_init("test", LOG_L_ERROR, 0);

@@ -1,5 +1,5 @@
 /*
- * Routes: the archive, snapshots and forks.
+ * Routes: the archive, rebuilds, snapshots and forks.
  * SPDX-License-Identifier: ISC
  *
  * Runs in: front. Talks to: nobody.
@@ -102,6 +102,10 @@ static const struct route rows[] = {
 	    WHO_USER, MSG_SNAP_SCHEDULE, PROC_KEEPER, ANS_DOC, T_WRITE,
 	    N(schedule), NULL, NULL, 200, "Make and prune snapshots by "
 	    "schedule", "status, name, snapshots" },
+	{ { "POST", "/api/agents/{slug}/rebuild", 1 * KIB, 0 }, WHO_USER,
+	    MSG_AGENT_REBUILD, PROC_KEEPER, ANS_DOC, T_STEPS, N(agent), NULL,
+	    NULL, 200, "Make a new instance for an agent whose own is gone; "
+	    "what was in it is lost", "status, name, id, note" },
 	{ { "POST", "/api/agents/{slug}/fork", 4 * KIB, 0 }, WHO_USER,
 	    MSG_AGENT_FORK, PROC_KEEPER, ANS_DOC, T_WRITE, N(copy), NULL,
 	    NULL, 202, "Deploy an agent with the files of another",

@@ -117,8 +117,10 @@ check_instance(struct look *l, struct agent *a)
 	struct drift		*d;
 
 	if (h == NULL) {
+		/* To make a new one is for who says so of this agent. */
 		(void)add(l, DRIFT_INSTANCE, a->id, a->slug, "an instance",
-		    "none", NULL);
+		    "none", a->state == AGENT_FAILED ? NULL :
+		    "mark as failed");
 		return;
 	}
 	agent_seen(a, h->status);

@@ -139,6 +139,13 @@ mend(struct drift *d)
 		over(d, "");
 		return;
 	case DRIFT_INSTANCE:
+		if (a != NULL && a->job == NULL && a->doing == NULL) {
+			agent_instance_gone(a);
+			over(d, "");
+		} else {
+			over(d, "somebody is at work on it");
+		}
+		return;
 	case DRIFT_COPY:
 		break;
 	}

@@ -132,6 +132,12 @@ void		 job_ask_policy(struct job *);
 void		 job_ask_socket(struct job *);
 void		 job_ask_create(struct job *);
 
+#define JOB_DIR		1100
+
+/* A request for its instance; dir is room for what it points to. */
+void		 job_fill_create(struct m_ct_create *, const struct agent *,
+		    const char *image, const char *request, bool again,
+		    char dir[JOB_DIR]);
 /*
  * Asks for an instance from that image (NULL: the framework's): the request,
  * or 0.

@@ -135,28 +135,35 @@ job_on_created(struct msg *m, void *arg)
 	}
 }
 
+void
+job_fill_create(struct m_ct_create *m, const struct agent *a,
+    const char *image, const char *request, bool again, char dir[JOB_DIR])
+{
+	const struct framework	*f = framework_get(a->framework);
+
+	(void)snprintf(dir, JOB_DIR, "%s/%s", worker_conf()->agents_dir,
+	    a->id);
+	m->agent_id = a->id;
+	m->instance = a->instance;
+	m->slug = a->slug;
+	m->node_id = worker_conf()->node_id;
+	m->image = image != NULL ? image : f != NULL ? f->image : "";
+	m->sock_dir = dir;
+	m->memory = a->memory;
+	m->cpus = a->cpus;
+	m->disk = a->disk;
+	m->processes = deploy_processes(a, f);
+	m->request = request;
+	m->again = again;
+}
+
 uint64_t
 job_ask_image(struct job *j, const char *image, peer_reply_fn fn)
 {
-	const struct framework	*f = framework_get(j->agent->framework);
-	const struct agent	*a = j->agent;
-	char			 dir[1100];
+	char			 dir[JOB_DIR];
 	struct m_ct_create	 m;
 
-	(void)snprintf(dir, sizeof(dir), "%s/%s", worker_conf()->agents_dir,
-	    a->id);
-	m.agent_id = a->id;
-	m.instance = a->instance;
-	m.slug = a->slug;
-	m.node_id = worker_conf()->node_id;
-	m.image = image != NULL ? image : f != NULL ? f->image : "";
-	m.sock_dir = dir;
-	m.memory = a->memory;
-	m.cpus = a->cpus;
-	m.disk = a->disk;
-	m.processes = deploy_processes(a, f);
-	m.request = j->id;
-	m.again = j->create_again;
+	job_fill_create(&m, j->agent, image, j->id, j->create_again, dir);
 	/* No time-out: container has its own, and always answers. */
 	j->create_req = peer_request(worker_peer(PROC_CONTAINER),
 	    MSG_CT_CREATE, &m, 0, fn, j);

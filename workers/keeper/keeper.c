@@ -69,6 +69,7 @@ static const struct msg_handler handlers[] = {
 	{ MSG_AGENT_BULK, h_agent_bulk },
 	{ MSG_AGENT_SET, h_agent_set },
 	{ MSG_AGENT_REMOVE, h_agent_remove },
+	{ MSG_AGENT_REBUILD, h_agent_rebuild },
 	{ MSG_AGENT_FORK, h_agent_fork },
 	{ MSG_ARCHIVE_LIST, h_archive_list },
 	{ MSG_ARCHIVE_ACTION, h_archive_action },

@@ -319,6 +319,7 @@ void	teardown_kick(void);		/* a peer is back */
 /* ---- lifecycle.c, reconcile.c ---- */
 
 int	h_agent_action(struct peer *, struct msg *);
+int	h_agent_rebuild(struct peer *, struct msg *);
 int	h_agent_bulk(struct peer *, struct msg *);	/* bulk.c */
 int	h_agent_set(struct peer *, struct msg *);	/* setting.c */
 void	lifecycle_start(void);	/* ends deletes that were cut */

@@ -19,6 +19,7 @@ libkeeper_a_SOURCES = workers/keeper/keeper.h workers/keeper/agent.h \
 	workers/keeper/snapshot.h workers/keeper/archfile.c \
 	workers/keeper/archive.c workers/keeper/archrow.c \
 	workers/keeper/archaim.c workers/keeper/archmodel.c \
+	workers/keeper/rebuild.c \
 	workers/keeper/fork.c workers/keeper/purge.c \
 	workers/keeper/restore.c workers/keeper/saga.c \
 	workers/keeper/sagalive.c workers/keeper/schedule.c \

@@ -141,6 +141,18 @@ is_younger(const struct agent *a)
 	return a->created_at >= rc.asked_at || a->started_at >= rc.asked_at;
 }
 
+void
+agent_instance_gone(struct agent *a)
+{
+	char	 why[160];
+
+	log_warnx("agent %s: its instance %s is gone", a->slug, a->instance);
+	(void)snprintf(why, sizeof(why), "its container is gone, and its home "
+	    "with it; a new one: agentctl agent rebuild %s", a->slug);
+	if (verb_store(a, AGENT_FAILED, "instance_gone", NULL, why) == 0)
+		keeper_tell_gateway(a);
+}
+
 static void
 check_agent(struct agent *a)
 {
@@ -157,11 +169,7 @@ check_agent(struct agent *a)
 		agent_seen(a, "");
 		if (a->state != AGENT_RUNNING)
 			return;
-		log_warnx("agent %s: its instance %s is gone", a->slug,
-		    a->instance);
-		if (verb_store(a, AGENT_FAILED, "instance_gone", NULL,
-		    "its container is gone") == 0)
-			keeper_tell_gateway(a);
+		agent_instance_gone(a);
 		return;
 	}
 	if ((r->uid_base != a->uid_base || r->uid_count != a->uid_count) &&

@@ -25,7 +25,7 @@
 #define CT_MS		900000		/* container has shorter ones itself */
 
 static const struct saga_kind *const kinds[] = {
-	&saga_archive, &saga_restore, &saga_purge, &saga_rewind,
+	&saga_archive, &saga_restore, &saga_purge, &saga_rewind, &saga_rebuild,
 };
 
 static TAILQ_HEAD(saga_list, saga) sagas = TAILQ_HEAD_INITIALIZER(sagas);

@@ -1,6 +1,6 @@
 /*
  * Work in several steps that is finished or undone as a whole: archive,
- * restore, purge, going back to a snapshot.
+ * restore, purge, going back to a snapshot, rebuild.
  *
  * SPDX-License-Identifier: ISC
  *
@@ -84,7 +84,7 @@ struct saga {
 
 /* All kinds; a row whose kind is not among them is left alone. */
 extern const struct saga_kind	saga_archive, saga_restore, saga_purge,
-				saga_rewind;
+				saga_rewind, saga_rebuild;
 
 /*
  * A new one; of a live agent it takes over the lock.  Fill in arg[], then

@@ -36,4 +36,7 @@ const char	*state_remedy(const struct agent *);
  */
 bool		 state_may_mend(struct agent *);
 
+/* reconcile.c: it has failed, since its instance is not there any more. */
+void		 agent_instance_gone(struct agent *);
+
 #endif /* STATE_H */

@@ -157,7 +157,8 @@ on_acted(struct msg *m, void *arg)
 	uint32_t	 status = answer_status(m, LOST_CONTAINER, &error);
 
 	if (status == 404)
-		error = "its instance is not there any more";
+		error = "its instance is not there any more; a new one, "
+		    "without its home: agentctl agent rebuild";
 	if (status >= 300) {
 		/*
 		 * Who is not there, or has too much to do, says nothing about
