@@ -112,6 +112,7 @@ show_agent(struct json_object *a)
 	show_line("disk:", jnum(a, "disk_limit", 0) > 0 ? fmt_size(buf,
 	    sizeof(buf), jnum(a, "disk_limit", 0)) : "no limit");
 	show_line("network:", jstr(a, "network"));
+	show_line("snapshots:", jstr(a, "snapshots"));
 	show_line("container:", jstr(a, "container"));
 	show_line("channel:", jstr(a, "channel_id"));
 	show_line("id:", jstr(a, "id"));

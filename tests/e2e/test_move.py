@@ -115,6 +115,29 @@ def away(build, incus):
         incus.purge_project(AWAY)
 
 
+SETTINGS = ("color", "emoji", "memory_limit", "cpu_limit", "disk_limit",
+            "process_limit", "idle", "snapshots", "model",
+            "fallback_models", "domains")
+
+
+def settings(daemon, agent):
+    """All that an agent can be told to be, away from what it is at first."""
+    for method, path, doc in (
+            ("PATCH", "", {"emoji": "X", "color": "#123456",
+                           "fallback_models": ["demo"]}),
+            ("PUT", "/limits", {"process_limit": 333, "cpu_limit": 2,
+                                "memory_limit": "700MiB"}),
+            ("PUT", "/idle", {"seconds": 86400}),
+            ("PUT", "/snapshots/schedule", {"schedule": "daily keep 5"}),
+            ("PUT", "/network", {"policy": "allow",
+                                 "domains": ["example.com",
+                                             "*.example.org:8443"]}),
+            ("POST", "/domains", {"domain": "inside.example",
+                                  "allow_private": True})):
+        r = daemon.call(method, f"/api/agents/{agent.slug}{path}", doc)
+        assert r.status == 200, (path, r.body)
+
+
 @pytest.fixture(scope="module")
 def moved(home, tmp_path_factory):
     """An agent with a life, its file, and what it was like; then purged."""
@@ -126,6 +149,8 @@ def moved(home, tmp_path_factory):
         agent.answer(turn)
         wait_for("trace", lambda t=turn: {"message_in", "message_out"} <=
                  {e["kind"] for e in agent.trace(t)}, 15)
+    settings(home, agent)
+    record = agent.record
     path = f"{tmp_path_factory.mktemp('move')}/a.agentd"
     before = max(e["created_at"] for e in agent.trace())
     info = {"record": record, "chat": chat_of(agent),
@@ -153,13 +178,20 @@ def test_export_is_whole(home, incus, moved):
 def test_import_on_another_server(away, incus, moved):
     """Export -> purge -> import: chat, trace and files are the same."""
     out = away.ctl("agent", "import", moved["path"], "--trust-key",
-                   moved["key"])
+                   moved["key"], "--network", "allow")
     assert "is running" in out, out
     agent = Agent(away, "traveller")
     record = agent.record
     for key in ("id", "display_name", "framework", "memory_limit",
                 "cpu_limit", "channel_id"):
         assert record[key] == moved["record"][key], key
+    # All its settings; what was private there is somebody else's here.
+    was = dict(moved["record"])
+    was["domains"] = [d for d in was["domains"] if "inside" not in d]
+    assert len(was["domains"]) == 2
+    for key in SETTINGS:
+        assert record[key] == was[key], key
+    assert record["snapshots"] == "daily keep 5"
     assert record["status"] == "running"
     assert chat_of(agent) == moved["chat"]
     assert trace_of(agent, moved["until"]) == moved["trace"]
@@ -433,6 +465,8 @@ def test_never_more_rights(away, incus, parts, moved, key):
     assert "narrow-2 is running" in out, out
     copy = Agent(away, "narrow-2")
     assert copy.record["id"] != record["id"]
+    assert copy.record["network"] == "none"
+    assert copy.record["domains"] == []
     assert [m["content"] for m in copy.history()] == \
         [m["content"] for m in agent.history()]
     assert copy.answer(copy.say("hello"))["state"] == "complete"

@@ -216,6 +216,9 @@ def test_fork(service, pi):
     assert make(pi, "then").status == 201
     write(service, pi, "later")
     pi.answer(pi.say("said to the first"), T)
+    r = service.call("PUT", f"/api/agents/{pi.slug}/snapshots/schedule",
+                     {"schedule": "daily keep 3"})
+    assert r.status == 200, r.body
     before = instance(service, pi.record["id"])
     made = []
     try:
@@ -226,8 +229,10 @@ def test_fork(service, pi):
             made.append(f)
             assert read(service, f) == text
             a, b = pi.record, f.record
-            for field in ("framework", "model", "memory_limit", "cpu_limit"):
+            for field in ("framework", "model", "memory_limit", "cpu_limit",
+                          "idle", "snapshots", "network", "color"):
                 assert a[field] == b[field], field
+            assert b["snapshots"] == "daily keep 3"
             for field in ("id", "name", "channel_id", "container"):
                 assert a[field] != b[field], field
             assert f.history() == []

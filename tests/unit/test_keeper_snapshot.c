@@ -130,6 +130,19 @@ test_columns(void **state)
 	    "(SELECT name FROM pragma_table_info('archive'))"), 0);
 	assert_int_equal(fake_count("SELECT count(*) FROM "
 	    "pragma_table_info('agent')"), AGENT_NCOLS);
+	/*
+	 * Who adds one says in movedoc_record(), movedoc_policy(),
+	 * movedoc_agent() and in twin() of fork.c what becomes of it, or that
+	 * it is of this server or of this moment (second list).
+	 */
+	assert_int_equal(fake_count("SELECT count(*) FROM "
+	    "pragma_table_info('agent') WHERE name NOT IN ('display_name', "
+	    "'framework', 'model', 'fallbacks', 'emoji', 'color', 'memory', "
+	    "'cpus', 'disk', 'processes', 'network', 'domains', 'idle', "
+	    "'snapshots', 'channel_id', 'id', 'owner_id', 'slug', "
+	    "'created_at') AND name NOT IN ('status', 'instance', 'uid_base', "
+	    "'uid_count', 'next_event', 'started_at', 'last_seen', 'asleep', "
+	    "'paused_by', 'image', 'reason')"), 0);
 }
 
 static void

@@ -310,6 +310,8 @@ agent_json(struct jbuf *jb, const struct agent *a)
 	jb_kint(jb, "process_limit", limits_processes(a));
 	jb_kint(jb, "disk_limit", (int64_t)a->disk);
 	jb_kint(jb, "idle", a->idle);
+	jb_kstr(jb, "snapshots", a->snapshots[0] != '\0' ? a->snapshots :
+	    "off");
 	disk_json(jb, a);
 	network_json(jb, a);
 	jb_kstr(jb, "chat_channel_id",

@@ -34,6 +34,7 @@ twin(const struct agent *src, const struct pass *who, const char *slug,
 	(void)strlcpy(a->emoji, src->emoji, sizeof(a->emoji));
 	(void)strlcpy(a->color, src->color, sizeof(a->color));
 	(void)strlcpy(a->image, src->image, sizeof(a->image));
+	(void)strlcpy(a->snapshots, src->snapshots, sizeof(a->snapshots));
 	a->memory = src->memory;
 	a->disk = src->disk;
 	a->cpus = src->cpus;

@@ -271,6 +271,12 @@ idle_start(void)
 
 /* ---- the API ---- */
 
+bool
+idle_ok(uint32_t seconds)
+{
+	return seconds == 0 || (seconds >= IDLE_MIN && seconds <= IDLE_MAX);
+}
+
 int
 h_agent_idle(struct peer *p, struct msg *m)
 {
@@ -284,8 +290,7 @@ h_agent_idle(struct peer *p, struct msg *m)
 	(void)p;
 	if ((a = agent_request(m, &in->pass, in->slug, &who)) == NULL)
 		return 0;
-	if (in->seconds != 0 &&
-	    (in->seconds < IDLE_MIN || in->seconds > IDLE_MAX)) {
+	if (!idle_ok(in->seconds)) {
 		reply_error(c, 422, "seconds: must be 0 (never) or %u to %u",
 		    IDLE_MIN, IDLE_MAX);
 		return 0;

@@ -294,6 +294,8 @@ int		 h_agent_ready(struct peer *, struct msg *);
 void		 idle_start(void);
 /* It has something to do, or has just had. */
 void		 idle_touch(struct agent *);
+/* Seconds that somebody may ask for; 0: never. */
+bool		 idle_ok(uint32_t seconds);
 /* There is something to do: if it sleeps it is woken. */
 void		 idle_wake(struct agent *);
 /* How container puts one to sleep. */

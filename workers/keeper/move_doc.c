@@ -17,6 +17,8 @@
 #include "log.h"
 #include "move.h"
 #include "movefile.h"
+#include "network.h"
+#include "snapshot.h"
 #include "worker.h"
 
 #define PAGE_ROWS	64		/* messages at one time */
@@ -60,7 +62,7 @@ movedoc_policy(struct jbuf *jb, const struct agent *a)
 			jb_strn(jb, p, n);
 	}
 	jb_end(jb);
-	jb_kstr(jb, "network", a->network);
+	network_json(jb, a);
 	jb_end(jb);
 }
 
@@ -104,6 +106,7 @@ movedoc_agent(const struct pass *who, const struct m_move_record *r,
     const char *slug, const char *name, const char *network, bool keep_id)
 {
 	struct agent	*a = deploy_agent(who, slug);
+	struct schedule	 schedule;
 
 	if (keep_id) {
 		(void)strlcpy(a->id, r->agent_id, sizeof(a->id));
@@ -118,8 +121,14 @@ movedoc_agent(const struct pass *who, const struct m_move_record *r,
 	    "#888888", sizeof(a->color));
 	if (network[0] != '\0')
 		(void)strlcpy(a->network, network, sizeof(a->network));
+	if (strcmp(a->network, "allow") == 0)
+		network_take(a, r->domains);
 	set_limits(a, r);
-	a->idle = r->idle;
+	a->idle = idle_ok(r->idle) ? r->idle : worker_conf()->idle_suspend;
+	if (schedule_parse(r->snapshots, &schedule) == 0 &&
+	    schedule.every != 0)
+		(void)strlcpy(a->snapshots, r->snapshots,
+		    sizeof(a->snapshots));
 	return a;
 }
 

@@ -148,6 +148,20 @@ network_fill(struct client c, const struct pass *who, struct agent *a,
 }
 
 void
+network_take(struct agent *a, const char *lines)
+{
+	const struct client	 nobody = { 0, 0 };
+	struct domain		 d;
+	size_t			 len;
+
+	for (; *lines != '\0'; lines += len + (lines[len] == '\n')) {
+		len = strcspn(lines, "\n");
+		if (domain_parse(lines, len, &d) == NULL && !d.private)
+			(void)list_add(nobody, a->domains, &d);
+	}
+}
+
+void
 network_json(struct jbuf *jb, const struct agent *a)
 {
 	const char	*p = a->domains;

@@ -17,6 +17,11 @@
  */
 bool	network_fill(struct client, const struct pass *, struct agent *,
 	    const char *policy, const char *domains);
+/*
+ * The domains of an imported agent: what is no domain is dropped, and so are
+ * private ones, which mean other machines here.
+ */
+void	network_take(struct agent *, const char *domains);
 /* To gateway, behind AGENT_CONF. */
 void	network_tell(const struct agent *);
 /* Makes Incus agree with the row, when nothing else is under way. */

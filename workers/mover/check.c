@@ -223,6 +223,7 @@ all_good(struct in *in)
 		.display_name = r->display_name, .framework = r->framework,
 		.model = r->model, .fallbacks = r->fallbacks,
 		.emoji = r->emoji, .color = r->color, .network = r->network,
+		.domains = r->domains,
 		.snapshots = r->snapshots, .server = r->server,
 		.channel_id = r->channel_id, .memory = (uint64_t)r->memory,
 		.cpus = (uint32_t)r->cpus, .disk = (uint64_t)r->disk,

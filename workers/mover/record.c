@@ -20,6 +20,7 @@
 #define FORMAT		"agentd-export"
 #define SIZE_LIMIT	(1LL << 55)
 #define FALLBACKS	32
+#define DOMAINS		4096
 
 /* ---- manifest ---- */
 
@@ -142,7 +143,7 @@ int
 record_policy(const char *p, size_t len, struct record *r, char why[WHY_LEN])
 {
 	static const char *const keys[] = { "model", "fallbacks", "network",
-	    NULL };
+	    "domains", NULL };
 	struct doc d;
 
 	doc_open(&d, "policy", p, len, keys, why, WHY_LEN);
@@ -151,6 +152,7 @@ record_policy(const char *p, size_t len, struct record *r, char why[WHY_LEN])
 	    sizeof(r->network));
 	doc_lines(&d, "fallbacks", FALLBACKS, r->fallbacks,
 	    sizeof(r->fallbacks));
+	doc_lines(&d, "domains", DOMAINS, r->domains, sizeof(r->domains));
 	return d.bad ? -1 : 0;
 }
 

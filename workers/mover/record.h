@@ -22,6 +22,7 @@ struct record {
 	char	agent_id[33], owner[65], slug[53], display_name[129];
 	char	framework[65], model[257], fallbacks[4096], emoji[33];
 	char	color[17], network[17], snapshots[64], channel_id[33];
+	char	domains[8193];		/* one a line */
 	char	server[65], arch[33];
 	int64_t	memory, disk, cpus, processes, idle;
 	double	created_at;		/* of the agent */
