@@ -9,7 +9,7 @@ libcommon_a_SOURCES = common/msg.def common/msg.h common/msg.c \
 	common/pass.h common/pass.c \
 	common/peer.h common/peer.c \
 	common/sandbox.h common/sandbox.c \
-	common/sys.h common/sys.c \
+	common/sys.h common/sys.c common/text.h common/text.c \
 	common/worker.h common/worker.c
 nodist_libcommon_a_SOURCES = common/msg_digest.h
 libcommon_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(SECCOMP_CFLAGS) \
@@ -32,7 +32,10 @@ include common/http.mk
 include common/db.mk
 
 if HAVE_CMOCKA
-UNIT += tests/unit/test_msg tests/unit/test_pass tests/unit/test_peer
+UNIT += tests/unit/test_msg tests/unit/test_pass tests/unit/test_peer \
+	tests/unit/test_text
+tests_unit_test_text_SOURCES = tests/unit/test_text.c
+tests_unit_test_text_LDADD = libcommon.a $(UNIT_LIBS)
 tests_unit_test_msg_SOURCES = tests/unit/test_msg.c
 tests_unit_test_msg_LDADD = $(COMMON_TEST_LIBS)
 tests_unit_test_pass_SOURCES = tests/unit/test_pass.c

@@ -25,6 +25,6 @@ UNIT += tests/unit/test_ctl_out
 tests_unit_test_ctl_out_SOURCES = tests/unit/test_ctl_out.c $(CTL_MODULES)
 tests_unit_test_ctl_out_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/ctl \
 	$(JSON_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_ctl_out_LDADD = $(JSON_LIBS) $(UNIT_LIBS)
+tests_unit_test_ctl_out_LDADD = libcommon.a $(JSON_LIBS) $(UNIT_LIBS)
 endif
 EXTRA_DIST += tests/e2e/test_ctl.py

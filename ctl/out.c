@@ -22,46 +22,11 @@
 #include <json-c/json.h>
 
 #include "ctl.h"
+#include "text.h"
 
 #define COLUMNS_MAX	10
 #define CELL_MAX	512
 #define ROWS_MAX	20000
-
-/* Length of the valid UTF-8 sequence at s, its code point in *cp; else 0. */
-static size_t
-utf8_char(const unsigned char *s, size_t len, uint32_t *cp)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n, i;
-
-	if (s[0] < 0x80) {
-		*cp = s[0];
-		return 1;
-	}
-	n = s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : s[0] >= 0xe0 && s[0] < 0xf0 ?
-	    3 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : 0;
-	if (n == 0 || n > len)
-		return 0;
-	*cp = s[0] & (0xffU >> (n + 1));
-	for (i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		*cp = *cp << 6 | (s[i] & 0x3fU);
-	}
-	if (*cp < least[n] || *cp > 0x10ffff ||
-	    (*cp >= 0xd800 && *cp < 0xe000))
-		return 0;
-	return n;
-}
-
-/* Controls, and what reorders or hides text. */
-static bool
-is_safe(uint32_t cp)
-{
-	return !(cp < 0x20 || (cp >= 0x7f && cp < 0xa0) ||
-	    (cp >= 0x200b && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
-	    (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff);
-}
 
 /*
  * Writes the first character of s, or its escape, into dst (NUL-terminated);
@@ -74,8 +39,8 @@ safe_char(const char *s, size_t len, bool lines, char dst[32])
 	size_t i, n;
 	char *p = dst;
 
-	n = utf8_char((const unsigned char *)s, len, &cp);
-	if (n > 0 && (is_safe(cp) || (lines && (cp == '\n' || cp == '\t')))) {
+	n = text_char(s, len, &cp);
+	if (n > 0 && (text_is_safe(cp) || (lines && (cp == '\n' || cp == '\t')))) {
 		memcpy(dst, s, n);
 		dst[n] = '\0';
 		return n;

@@ -13,6 +13,7 @@
 
 #include "front.h"
 #include "log.h"
+#include "text.h"
 #include "worker.h"
 
 static struct {
@@ -60,6 +61,7 @@ call_error(struct call *c, int status, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	text_clean(text);
 	httpd_error(c->req, status, "%s", text);
 	call_end(c);
 }

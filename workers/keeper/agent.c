@@ -430,16 +430,6 @@ agent_free_slug(const char *name, char out[SLUG_MAX + 1])
 }
 
 bool
-agent_text_ok(const char *s, bool lines)
-{
-	for (; *s != '\0'; s++)
-		if (((unsigned char)*s < ' ' && !(lines && *s == '\n')) ||
-		    *s == 0x7f)
-			return false;
-	return true;
-}
-
-bool
 agent_color_ok(const char *c)
 {
 	size_t	 i;

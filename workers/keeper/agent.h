@@ -143,11 +143,6 @@ int		 agent_free_slug(const char *name, char out[SLUG_MAX + 1]);
 bool		 agent_slug_reserved(const char *);
 /* In memory only; the slug must be free. */
 void		 agent_rename(struct agent *, const char *slug);
-/*
- * Text that is shown on terminals and in logs has no control character;
- * a list has newlines.
- */
-bool		 agent_text_ok(const char *, bool lines);
 /* A color is "" or #rrggbb. */
 bool		 agent_color_ok(const char *);
 

@@ -13,6 +13,7 @@
 #include "limits.h"
 #include "log.h"
 #include "network.h"
+#include "text.h"
 #include "worker.h"
 
 #define AGENTS_MAX	1000
@@ -63,8 +64,8 @@ deploy_room(struct client c, const char *name)
 	uint32_t	 total, running, connected;
 
 	agent_counts(&total, &running, &connected);
-	if (!agent_text_ok(name, false))
-		reply_error(c, 422, "name: has a control character");
+	if (!text_is_plain(name, false))
+		reply_error(c, 422, "name: " TEXT_NOT_PLAIN);
 	else if (total >= AGENTS_MAX)
 		reply_error(c, 429, "there are %u agents: no more are made",
 		    total);
@@ -94,13 +95,14 @@ static bool
 may_deploy(struct client c, const struct m_agent_deploy *in,
     char slug[SLUG_MAX + 1])
 {
-	const char	*bad = !agent_text_ok(in->name, false) ? "name" :
-	    !agent_text_ok(in->model, false) ? "model" :
-	    !agent_text_ok(in->emoji, false) ? "emoji" : NULL;
+	const char	*bad = !text_is_plain(in->name, false) ? "name" :
+	    !text_is_plain(in->model, false) ? "model" :
+	    !text_is_plain(in->fallbacks, true) ? "fallback_models" :
+	    !text_is_plain(in->emoji, false) ? "emoji" : NULL;
 	int		 status;
 
 	if (bad != NULL)
-		reply_error(c, 422, "%s: has a control character", bad);
+		reply_error(c, 422, "%s: " TEXT_NOT_PLAIN, bad);
 	else if ((status = agent_free_slug(in->name, slug)) == 400)
 		reply_error(c, 400, "name: needs at least one letter or "
 		    "digit of ASCII");

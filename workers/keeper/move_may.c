@@ -11,6 +11,7 @@
 #include "archive.h"
 #include "keeper.h"
 #include "move.h"
+#include "text.h"
 #include "worker.h"
 
 bool
@@ -24,8 +25,8 @@ import_may(struct client c, const struct pass *who,
 
 	for (i = 0; i < 4 && strcmp(in->network, networks[i]) != 0; i++)
 		continue;
-	if (!agent_text_ok(in->model, false))
-		reply_error(c, 422, "model: has a control character");
+	if (!text_is_plain(in->model, false))
+		reply_error(c, 422, "model: " TEXT_NOT_PLAIN);
 	else if (i == 4)
 		reply_error(c, 422, "network: must be none, egress or allow");
 	else if (in->trust_key[0] != '\0' &&

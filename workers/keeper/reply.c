@@ -13,6 +13,7 @@
 #include "chan.h"
 #include "keeper.h"
 #include "log.h"
+#include "text.h"
 #include "worker.h"
 
 #define RESULT_MAX	60000		/* result.json in msg.def */
@@ -122,6 +123,7 @@ reply_error(struct client c, uint32_t status, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	text_clean(text);
 	jbuf_init(&jb, sizeof(text) * 8);
 	jb_obj(&jb);
 	jb_kstr(&jb, "error", text);

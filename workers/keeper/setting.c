@@ -18,6 +18,7 @@
 #include "log.h"
 #include "setting.h"
 #include "tell.h"
+#include "text.h"
 #include "worker.h"
 
 #define ASK_MS		10000
@@ -292,13 +293,13 @@ static bool
 values(struct client c, const struct m_agent_set *in, const struct agent *a,
     struct agent *n)
 {
-	const char	*bad = !agent_text_ok(in->name, false) ? "name" :
-	    !agent_text_ok(in->model, false) ? "model" :
-	    !agent_text_ok(in->fallbacks, true) ? "fallback_models" :
-	    !agent_text_ok(in->emoji, false) ? "emoji" : NULL;
+	const char	*bad = !text_is_plain(in->name, false) ? "name" :
+	    !text_is_plain(in->model, false) ? "model" :
+	    !text_is_plain(in->fallbacks, true) ? "fallback_models" :
+	    !text_is_plain(in->emoji, false) ? "emoji" : NULL;
 
 	if (bad != NULL) {
-		reply_error(c, 422, "%s: has a control character", bad);
+		reply_error(c, 422, "%s: " TEXT_NOT_PLAIN, bad);
 		return false;
 	}
 	if (!agent_color_ok(in->color)) {

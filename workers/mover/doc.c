@@ -14,6 +14,7 @@
 #include "doc.h"
 #include "log.h"
 #include "sys.h"
+#include "text.h"
 
 #define DEPTH		96
 #define NUMBER_LEN	64
@@ -89,12 +90,13 @@ doc_kind_ok(const char *s, enum doc_kind kind)
 		return sys_is_id(s);
 	case DOC_SLUG:
 		return sys_is_slug(s);
+	case DOC_PLAIN:
+		return text_is_plain(s, false);
 	default:
 		break;
 	}
 	for (p = (const unsigned char *)s; *p != '\0'; p++)
-		if (*p < (kind == DOC_VISIBLE ? 0x21 : 0x20) || *p == 0x7f ||
-		    (kind == DOC_VISIBLE && *p > 0x7e))
+		if (*p < 0x21 || *p > 0x7e)
 			return false;
 	return true;
 }

@@ -17,7 +17,7 @@
 /* What a text may hold. */
 enum doc_kind {
 	DOC_TEXT,	/* anything but NUL */
-	DOC_PLAIN,	/* no control character */
+	DOC_PLAIN,	/* see text_is_plain() */
 	DOC_VISIBLE,	/* visible ASCII */
 	DOC_ID,		/* 32 hex digits */
 	DOC_SLUG
