@@ -222,6 +222,16 @@ def test_hostile_policies(daemon, pi):
     assert pi.record["network"] == "none"
 
 
+def test_a_list_is_emptied(daemon, pi):
+    """No list leaves the present one, an empty one is in its place."""
+    policy(daemon, pi, policy="allow", domains=["a.example", "b.example"])
+    policy(daemon, pi, policy="allow")
+    assert pi.record["domains"] == ["a.example", "b.example"]
+    policy(daemon, pi, policy="allow", domains=[])
+    assert pi.record["domains"] == []
+    policy(daemon, pi, policy="none")
+
+
 def test_hostile_proxy_requests(daemon, pi):
     """Broken heads get an answer or an end, and the link lives on."""
     policy(daemon, pi, policy="allow", domains=["localhost:9 private"])

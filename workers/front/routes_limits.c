@@ -34,6 +34,8 @@ static const struct field network[] = {
 	SLUG(agent_network, slug), VERB("set"),
 	{ "policy", AT_BODY, FT_STR, false, 1, 16, O(agent_network, policy),
 	    NULL, "none, egress or allow" },
+	{ "domains", AT_FIXED, FT_GIVEN, false, 0, 1,
+	    O(agent_network, has_domains), NULL, NULL },
 	{ "domains", AT_BODY, FT_LINES, false, 0, 8192,
 	    O(agent_network, domains), NULL,
 	    "in place of the present ones: name, *.name, name:port" },

@@ -289,6 +289,12 @@ read_change(struct change *ch, const struct agent *a,
 	(void)strlcpy(ch->agent_id, a->id, sizeof(ch->agent_id));
 	(void)strlcpy(ch->policy, a->network, sizeof(ch->policy));
 	(void)strlcpy(ch->domains, a->domains, sizeof(ch->domains));
+	if (strcmp(in->verb, "set") != 0 &&
+	    strchr(in->domains, '\n') != NULL) {
+		reply_error(ch->client, 422, "domain: it has a control "
+		    "character");
+		return false;
+	}
 	if (strcmp(in->verb, "set") != 0)
 		return list_change(ch->client, &ch->who, ch->domains,
 		    in->domains, strcmp(in->verb, "add") == 0,
@@ -298,7 +304,7 @@ read_change(struct change *ch, const struct agent *a,
 			return false;
 		(void)strlcpy(ch->policy, in->policy, sizeof(ch->policy));
 	}
-	if (in->domains[0] == '\0')
+	if (!in->has_domains)
 		return true;
 	ch->domains[0] = '\0';
 	return list_change(ch->client, &ch->who, ch->domains, in->domains,
