@@ -170,16 +170,19 @@ on_frame(struct msg *m, void *arg)
 void
 download_start(struct call *c)
 {
-	struct m_agent_ref m;
 	struct download *d;
-	int sv[2];
+	struct args a;
+	int saved, sv[2];
 
 	if (strcmp(httpd_req_method(c->req), "GET") != 0) {
 		httpd_add_header(c->req, "Allow", "GET");
 		call_error(c, 405, "its length is known only at its end");
 		return;
 	}
+	if (call_args(c, &a) == -1)
+		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1) {
+		fields_free(&a);
 		call_unavailable(c, "a socket");
 		return;
 	}
@@ -189,6 +192,7 @@ download_start(struct call *c)
 	    BEV_OPT_CLOSE_ON_FREE)) == NULL) {
 		(void)close(sv[0]);
 		(void)close(sv[1]);
+		fields_free(&a);
 		call_unavailable(c, "memory");
 		return;
 	}
@@ -196,13 +200,11 @@ download_start(struct call *c)
 	bufferevent_setcb(d->bev, on_data, NULL, on_end, d);
 	bufferevent_setwatermark(d->bev, EV_READ, 0, HIGH_WATER);
 	(void)bufferevent_enable(d->bev, EV_READ);
-	m.pass = call_pass(c, PROC_KEEPER);
-	m.slug = httpd_req_param(c->req, "slug");
 	c->peer = worker_peer(PROC_KEEPER);
-	c->id = peer_request_hold(c->peer, MSG_AGENT_EXPORT, &m, sv[1],
+	c->id = peer_request_hold(c->peer, MSG_AGENT_EXPORT, &a.u, sv[1],
 	    (int)c->route->timeout_ms, on_frame, c);
-	if (c->id == 0 && errno == EMSGSIZE)
-		call_error(c, 404, "no such agent: the name is too long");
-	else if (c->id == 0)
-		call_lost(c, errno);
+	saved = errno;
+	fields_free(&a);
+	if (c->id == 0)
+		call_lost(c, saved);
 }
