@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -422,3 +423,69 @@ incus:
         r = self.call("POST", "/api/providers", body)
         assert r.status == 201, r.body
         return f"{name}-model"
+
+    # ---- what there is ----
+
+    def _incus_has(self):
+        def ask(kind):
+            r = self.incus.call("GET", f"/1.0/{kind}?project={self.project}"
+                                       "&recursion=2")
+            return r.get("metadata") or []
+
+        mine = [n["name"] for n in ask("networks")
+                if n["config"].get("user.agentd.project") == self.project]
+        return {
+            "instances": {i["name"]: (
+                i["status"], sorted(i["devices"]),
+                sorted(s["name"] for s in i.get("snapshots") or []),
+                {k: v for k, v in i["config"].items()
+                 if k.startswith(("limits.", "user.agentd."))})
+                for i in ask("instances")},
+            "images": {i["fingerprint"]: sorted(a["name"]
+                                                for a in i["aliases"])
+                       for i in ask("images")},
+            "networks": sorted(mine)}
+
+    def _rows(self, path):
+        """Of each table; of a copy, the owner keeps the file locked."""
+        with tempfile.TemporaryDirectory() as t:
+            for tail in ("", "-wal"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(path + tail, f"{t}/db{tail}")
+            with contextlib.closing(sqlite3.connect(f"{t}/db")) as db:
+                names = [n for (n,) in db.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table'")]
+                found = {t: db.execute(
+                    f"SELECT count(*) FROM {t}").fetchone()[0]
+                    for t in names if not t.startswith("sqlite_") and
+                    t not in ("audit", "trace_outbox")}
+                # What trace was told leaves its outbox; the number stays.
+                if "sqlite_sequence" in names:
+                    found.update(db.execute(
+                        "SELECT 'last ' || name, seq FROM sqlite_sequence "
+                        "WHERE name <> 'audit'"))
+                return found
+
+    def footprint(self):
+        """All that a request may have made: one that was refused leaves it
+        as it was. Not in it: audit, logs, contents of traces."""
+        files = set()
+        for top in (self.state, f"{self.dir}/run"):
+            for where, dirs, names in os.walk(top):
+                files |= {f"{where}/{n}" for n in dirs + names
+                          if not n.endswith(("-wal", "-shm", "-journal"))}
+        traces = {f for f in files if f.startswith(f"{self.state}/trace/")}
+        return {"incus": self._incus_has(), "traces": sorted(traces),
+                "files": sorted(files - traces),
+                "state": self._rows(f"{self.state}/keeper/state.db"),
+                "ledger": self._rows(f"{self.state}/proxy/ledger.db"),
+                "agents": [{k: v for k, v in a.items() if k != "disk"}
+                           for a in self.get("/api/agents").json],
+                "archived": self.get("/api/agents/archived").json}
+
+    def drift(self):
+        """What Incus, the workers and the records do not agree on."""
+        r = self.get("/api/doctor/drift")
+        if r.status != 200:
+            return [r.body]
+        return r.json["drift"] + r.json["unanswered"]

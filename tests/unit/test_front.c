@@ -273,6 +273,8 @@ test_deploy(void **state)
 		    "cpu_limit" },
 		{ "{\"name\":\"a\",\"framework\":\"pi\","
 		    "\"memory_limit\":\"lots\"}", 422, "memory_limit" },
+		{ "{\"name\":\"a\",\"framework\":\"pi\","
+		    "\"memory_limit\":1e309}", 422, "memory_limit" },
 		{ "{\"name\":\"a\",\"framework\":\"pi\",\"memory_limit\":0}",
 		    422, "memory_limit" },
 		{ "{\"name\":\"a\",\"framework\":\"pi\",\"memory\":1}", 422,

@@ -355,6 +355,9 @@ fields_from_body(const struct slot *s, struct json_object *doc)
 			    &n, s->err);
 			return (r == 1 ? set_int(s, n) : r);
 		}
+		if (v != NULL && !json_object_is_type(v, json_type_string))
+			return (fields_bad(s, "must be a size, such as "
+			    "512MiB or 2GB, or a whole number of bytes"));
 		r = json_get_str(doc, f->name, f->required, 1, 32, &str,
 		    s->err);
 		return (r == 1 ? set_size(s, str) : r);

@@ -22,7 +22,7 @@
 
 #define ASK_MS		30000
 #define IMAGE_MS	1800000		/* an import may take its time */
-#define IMAGE_MAX	(64ULL * 1024 * 1024 * 1024)
+#define IMAGE_MAX	(16ULL * 1024 * 1024 * 1024)
 #define AT_ONCE		2
 #define GONE		"the container worker does not answer: try again"
 
@@ -73,11 +73,13 @@ alias_ok(struct client c, const char *s)
 {
 	size_t	 len = strlen(s);
 
-	if (len > 0 && len <= 128 && s[0] != '-' && s[0] != '.' &&
+	if (len > 0 && len <= 128 && strchr("._-", s[0]) == NULL &&
+	    strstr(s, "..") == NULL &&
 	    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	    "0123456789._-") == len)
 		return true;
-	reply_error(c, 422, "alias: must be of letters, digits and . _ -");
+	reply_error(c, 422, "alias: must be of letters, digits and . _ -, the "
+	    "first a letter or a digit, without ..");
 	return false;
 }
 
@@ -235,7 +237,7 @@ h_image_put(struct peer *p, struct msg *m)
 	    !alias_ok(c, in->alias))
 		return 0;
 	if (in->size == 0 || in->size > IMAGE_MAX) {
-		reply_error(c, 422, "size: must be 1 byte to 64 GiB");
+		reply_error(c, 422, "size: must be 1 byte to 16 GiB");
 		return 0;
 	}
 	if (!vouched(c, in, &out, &key, sig)) {
