@@ -28,7 +28,9 @@
 
 #define BLOCK_MAX	4096	/* bytes of the list of blocked networks */
 #define TRIES		16	/* subnets */
-#define NETS		256	/* looked at for one that is free */
+#define NETS		32768U	/* of 24 bits: 10.64.0.0 to 10.191.255.0 */
+#define FIRST_NET	0x0a400000U
+#define HOST_MAX	384	/* addresses of the host */
 #define REFRESH_S	60	/* besides what the kernel tells */
 #define SETTLE_MS	200	/* addresses seldom change alone */
 
@@ -43,6 +45,11 @@ struct look {
 	bool		 full;		/* more addresses than fit */
 	unsigned int	 tries;
 	char		 block[BLOCK_MAX];
+	struct {
+		uint32_t	 ip;
+		unsigned int	 bits;	/* of its net */
+	}		 host[HOST_MAX];
+	size_t		 nhost;
 	incus_fn	 fn;
 	void		*arg;
 };
@@ -252,41 +259,37 @@ on_made(const struct incus_reply *r, void *arg)
 		    "dnsmasq-base installed?): ", r->error);
 }
 
-/* A /24, and is there an address of the host in it, or it in a net of his? */
-struct net {
-	uint32_t	 ip;
-	bool		 crowded;	/* all is taken: only his address counts */
-	bool		 taken;
-};
-
-static void
-check_net(uint32_t ip, unsigned int bits, void *arg)
+/* Is the host in that /24 or, if that counts, the /24 in a net of the host? */
+static bool
+is_taken(const struct look *l, uint32_t net, bool counts)
 {
-	struct net *n = arg;
+	unsigned int bits;
+	size_t i;
 
-	if (bits > 24 || n->crowded)
-		bits = 24;
-	if (bits == 0 || (ip ^ n->ip) >> (32 - bits) == 0)
-		n->taken = true;
+	for (i = 0; i < l->nhost; i++) {
+		bits = l->host[i].bits;
+		if (bits > 24 || !counts)
+			bits = 24;
+		if (bits == 0 || (l->host[i].ip ^ net) >> (32 - bits) == 0)
+			return true;
+	}
+	return false;
 }
 
+/* The first that is free, in an order that is another one each time. */
 static void
-choose_net(void)
+choose_net(const struct look *l)
 {
-	struct net n;
-	unsigned char h[2];
-	unsigned int i;
+	uint32_t r[2], i, net = 0;
 
+	randombytes_buf(r, sizeof(r));
 	for (i = 0; i < 2 * NETS; i++) {
-		randombytes_buf(h, sizeof(h));
-		n = (struct net){ .crowded = i >= NETS,
-		    .ip = 10U << 24 | (64U + h[0] % 128) << 16 |
-		    (uint32_t)h[1] << 8 };
-		if (host_addresses(check_net, &n) == 0 && !n.taken)
+		net = FIRST_NET + ((r[0] + i * (r[1] | 1)) % NETS << 8);
+		if (!is_taken(l, net, i < NETS))
 			break;
 	}
-	snprintf(br.net, sizeof(br.net), "10.%u.%u.", n.ip >> 16 & 255,
-	    n.ip >> 8 & 255);
+	snprintf(br.net, sizeof(br.net), "10.%u.%u.", net >> 16 & 255,
+	    net >> 8 & 255);
 }
 
 static void
@@ -295,7 +298,7 @@ make(struct look *l)
 	char text[32];
 	struct jbuf b;
 
-	choose_net();
+	choose_net(l);
 	snprintf(text, sizeof(text), "%s1/24", br.net);
 	jbuf_init(&b, 4096);
 	jb_obj(&b);
@@ -329,11 +332,15 @@ add_address(uint32_t ip, unsigned int bits, void *arg)
 	struct look *l = arg;
 	char text[24];
 
-	(void)bits;
 	snprintf(text, sizeof(text), ",%u.%u.%u.%u/32", ip >> 24,
 	    ip >> 16 & 255, ip >> 8 & 255, ip & 255);
-	if (strlcat(l->block, text, sizeof(l->block)) >= sizeof(l->block))
+	if (strlcat(l->block, text, sizeof(l->block)) >= sizeof(l->block) ||
+	    l->nhost == HOST_MAX) {
 		l->full = true;
+		return;
+	}
+	l->host[l->nhost].ip = ip;
+	l->host[l->nhost++].bits = bits;
 }
 
 /* The bridge itself: is it ours, and which net has it? */
