@@ -293,8 +293,11 @@ f_copy(struct peer *p, struct msg *m)
 static int
 f_model(struct peer *p, struct msg *m)
 {
-	note("model:%s", m->u.model_check.model);
-	done(p, m, scripted("model", 200));
+	char	 word[64];
+
+	(void)snprintf(word, sizeof(word), "model:%s", m->u.model_check.model);
+	note("%s", word);
+	done(p, m, scripted(word, scripted("model", 200)));
 	return 0;
 }
 

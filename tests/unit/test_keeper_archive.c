@@ -463,6 +463,40 @@ test_restore_killed(void **state)
 	}
 }
 
+/* A model that is away on the day of a restore that fails is not lost. */
+static void
+test_restore_takes_nothing(void **state)
+{
+	struct m_agent_set	 s;
+	struct fake_answer	 a;
+
+	(void)state;
+	step_deploy();
+	memset(&s, 0, sizeof(s));
+	s.slug = "alpha";
+	s.has_model = s.has_fallbacks = 1;
+	s.model = "other";
+	s.fallbacks = "demo";
+	fake_ask(MSG_AGENT_SET, &s, &ans);
+	assert_int_equal(ans.status, 200);
+	assert_int_equal(put_away(), 200);
+	script.fail = "model:other";
+	script.fail_status = 404;
+	script.hold = "start";
+	send_restore(&a);
+	assert_true(fake_until("start"));
+	assert_int_equal(archived_rows(), 0);
+	assert_int_equal(step_get("alpha"), 200);
+	assert_true(step_has("\"model\":\"demo\""));
+	fake_kill();
+	script.fail = script.hold = NULL;
+	fake_begin();
+	fake_run(150);
+	expect_archived();
+	assert_int_equal(fake_count("SELECT count(*) FROM archive WHERE "
+	    "model = 'other' AND fallbacks = 'demo'"), 1);
+}
+
 /* What has begun to be purged is purged, whoever dies. */
 static void
 test_purge_goes_on(void **state)
@@ -521,6 +555,7 @@ main(void)
 		T(test_restore_state),
 		T(test_restore_step_fails),
 		T(test_restore_killed),
+		T(test_restore_takes_nothing),
 		T(test_purge_goes_on),
 		T(test_not_an_orphan),
 	};

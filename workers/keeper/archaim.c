@@ -49,14 +49,6 @@ restore_to(const struct saga *s)
 	    AGENT_STOPPED;
 }
 
-/* Of a saga of an older program it is not known. */
-const char *
-restore_was(const struct saga *s, char out[16])
-{
-	(void)snprintf(out, 16, "%.*s", (int)strcspn(AIM(s), " "), AIM(s));
-	return out[0] != '\0' ? out : "running";
-}
-
 /* A person's pause stays with what does not run; a quota speaks up again. */
 void
 restore_settle(struct saga *s)

@@ -52,8 +52,8 @@ archive_put(const struct agent *a, const char *stamp, const char *snapshot)
 
 	(void)db_exec(db, "INSERT INTO archive (" AGENT_COLS ", archived_at, "
 	    "archived_ts, snapshot) SELECT " AGENT_COLS ", ?2, ?3, ?4 FROM "
-	    "agent WHERE id = ?1", "ssds", a->id, stamp, sys_time(),
-	    snapshot);
+	    "agent WHERE id = ?1 ON CONFLICT (id) DO NOTHING", "ssds", a->id,
+	    stamp, sys_time(), snapshot);
 	(void)db_exec(db, "UPDATE message SET state = 'error', "
 	    "error = 'the agent was archived before it had answered' "
 	    "WHERE id IN (SELECT message_id FROM outbox WHERE agent_id = ?1)",

@@ -32,7 +32,8 @@ bool		 archive_knows(const char *id);
 void		 archive_stamp(char out[STAMP_LEN + 1]);
 /*
  * Moves the agent's row into the archive; the channel is marked, what the
- * agent has not answered will not be.  Part of the open transaction.
+ * agent has not answered will not be.  Part of the open transaction.  A row
+ * that a restore has left there stays as it is.
  */
 void		 archive_put(const struct agent *, const char *stamp,
 		    const char *snapshot);
@@ -87,8 +88,6 @@ void		 restore_aim(struct saga *, const struct agent *,
 		    const char *state);
 /* The state that it shall have at the end. */
 enum agent_state restore_to(const struct saga *);
-/* The word for the one that it had. */
-const char	*restore_was(const struct saga *, char out[16]);
 /* Sets the agent's state, and who has paused it. */
 void		 restore_settle(struct saga *);
 

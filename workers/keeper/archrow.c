@@ -94,7 +94,8 @@ h_archive_list(struct peer *p, struct msg *m)
 	if (auth_request(m, &m->u.api.pass, ROLE_USER, &who) == -1)
 		return 0;
 	s = db_query(keeper_db(), "SELECT " AGENT_COLS ", archived_at, "
-	    "snapshot FROM archive WHERE ?1 = 1 OR owner_id = ?2 "
+	    "snapshot FROM archive WHERE (?1 = 1 OR owner_id = ?2) "
+	    "AND id NOT IN (SELECT id FROM agent) "
 	    "ORDER BY archived_ts, id", "is", who.role == ROLE_ADMIN,
 	    who.principal);
 	reply_query(client_of(m), s, row_json, NULL);

@@ -135,6 +135,10 @@ channel_back(const struct agent *a, const char *old)
 	    old, a->slug);
 }
 
+/*
+ * The archive's row stays until the agent is what it shall be: what was
+ * dropped on the way, and all else, is as it was if there is no end to it.
+ */
 static void
 run_row(struct saga *s)
 {
@@ -161,8 +165,6 @@ run_row(struct saga *s)
 	}
 	agent_add(a);
 	channel_back(a, s->arg[0]);
-	(void)db_exec(keeper_db(), "DELETE FROM archive WHERE id = ?1", "s",
-	    a->id);
 	saga_pass(s);
 	if (db_commit(keeper_db()) == -1) {
 		agent_forget(a);
@@ -182,7 +184,7 @@ undo_row(struct saga *s)
 {
 	struct m_agent_id	 who = { s->agent_id };
 	struct agent		*a = s->agent;
-	char			 snapshot[SNAP_MAX + 1], word[16];
+	char			 snapshot[SNAP_MAX + 1];
 
 	if (a == NULL) {
 		saga_ok(s);
@@ -191,9 +193,6 @@ undo_row(struct saga *s)
 	snapshot_name(s, snapshot);
 	if (db_begin(keeper_db()) == 0) {
 		archive_put(a, STAMP(s), snapshot);
-		(void)db_exec(keeper_db(), "UPDATE archive SET slug = ?2, "
-		    "status = ?3 WHERE id = ?1", "sss", a->id, s->arg[0],
-		    restore_was(s, word));
 		(void)db_exec(keeper_db(), "UPDATE channel SET "
 		    "archived_slug = ?2 WHERE agent_id = ?1", "ss", a->id,
 		    s->arg[0]);
@@ -328,6 +327,8 @@ run_running(struct saga *s)
 	restore_settle(s);
 	if (db_begin(keeper_db()) == 0) {
 		(void)agent_save(a);
+		(void)db_exec(keeper_db(), "DELETE FROM archive WHERE "
+		    "id = ?1", "s", a->id);
 		tracebox_lifecycle(a->id, "restored", a->slug, "");
 		saga_pass(s);
 	}
