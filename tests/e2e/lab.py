@@ -489,3 +489,19 @@ incus:
         if r.status != 200:
             return [r.body]
         return r.json["drift"] + r.json["unanswered"]
+
+
+@contextlib.contextmanager
+def own_agentd(build, incus, project, images=None, extra=""):
+    """An agentd for one file of tests, with the pi image if images are given;
+    its project goes with it, and with that whatever a test left there."""
+    daemon = Agentd(build, incus, project, extra)
+    try:
+        daemon.start()
+        if images:
+            daemon.import_image("taos-pi-base", images.path("pi"))
+        yield daemon
+    finally:
+        daemon.stop()
+        daemon.remove()
+        incus.purge_project(project)

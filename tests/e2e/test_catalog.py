@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from lab import TOP, Agentd, wait_for
+from lab import PROJECT, TOP, Agentd, own_agentd, wait_for
 
 # Contract 5.5, and those that runtimes.md adds.
 ORIGINAL = {"openclaw", "smolagents", "pocketflow", "langroid",
@@ -24,12 +24,8 @@ WORKS = {"openclaw", "pi", "opencode", "qwen", "smolagents",
 @pytest.fixture(scope="module")
 def bare(build, incus):
     """An agentd without images, and a catalog of its own."""
-    daemon = Agentd(build, incus, "agentd-test-catalog-" + str(os.getpid()))
-    daemon.start()
-    yield daemon
-    daemon.stop()
-    daemon.remove()
-    incus.purge_project(daemon.project)
+    with own_agentd(build, incus, f"{PROJECT}-catalog") as daemon:
+        yield daemon
 
 
 def frameworks(daemon):
@@ -140,7 +136,7 @@ def test_broken_manifests_are_named(build, incus, tmp_path):
     for name, (text, _) in BROKEN.items():
         (catalog / "frameworks" / name).write_text(text)
     (catalog / "frameworks" / "link.yaml").symlink_to("/etc/shadow")
-    daemon = Agentd(build, incus, "agentd-test-broken-" + str(os.getpid()),
+    daemon = Agentd(build, incus, f"{PROJECT}-broken",
                     extra=f"catalog_dir: {catalog}\n")
     p = subprocess.run([f"{build}/inst/sbin/agentd", "-n", "-f",
                         daemon.config], capture_output=True, text=True,

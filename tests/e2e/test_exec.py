@@ -16,22 +16,15 @@ import time
 
 import pytest
 
-from lab import Agentd, wait_for
+from lab import own_agentd, wait_for
 
 PROJECT = f"agentd-test-{os.getpid()}x"
 
 
 @pytest.fixture(scope="module")
 def home(build, incus, images):
-    daemon = Agentd(build, incus, PROJECT)
-    daemon.start()
-    try:
-        daemon.import_image("taos-pi-base", images.path("pi"))
+    with own_agentd(build, incus, PROJECT, images) as daemon:
         yield daemon
-    finally:
-        daemon.stop()
-        daemon.remove()
-        incus.purge_project(PROJECT)
 
 
 @pytest.fixture(scope="module")

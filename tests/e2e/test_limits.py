@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from lab import Agent, Agentd, PROJECT, wait_for
+from lab import Agent, Agentd, PROJECT, own_agentd, wait_for
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -19,14 +19,8 @@ SCAN = "limits:\n  disk_scan: 1\n"
 @pytest.fixture(scope="module")
 def daemon(build, incus, images):
     """An agentd that looks at the disks every second."""
-    d = Agentd(build, incus, extra=SCAN)
-    d.start()
-    d.import_image("taos-pi-base", images.path("pi"))
-    yield d
-    for a in d.get("/api/agents").json:
-        Agent(d, a["name"]).remove()
-    d.stop()
-    d.remove()
+    with own_agentd(build, incus, f"{PROJECT}-limits", images, SCAN) as d:
+        yield d
 
 
 @pytest.fixture(scope="module")

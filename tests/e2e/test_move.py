@@ -12,7 +12,7 @@ import time
 import pytest
 
 import movefile
-from lab import Agent, Agentd, wait_for
+from lab import Agent, own_agentd, wait_for
 
 # Of its own: both are purged.
 PROJECT = f"agentd-test-mv{os.getpid()}"
@@ -91,28 +91,15 @@ def temps(incus, project):
 
 @pytest.fixture(scope="module")
 def home(build, incus, images):
-    daemon = Agentd(build, incus, PROJECT)
-    daemon.start()
-    try:
-        daemon.import_image("taos-pi-base", images.path("pi"))
+    with own_agentd(build, incus, PROJECT, images) as daemon:
         yield daemon
-    finally:
-        daemon.stop()
-        daemon.remove()
-        incus.purge_project(PROJECT)
 
 
 @pytest.fixture(scope="module")
 def away(build, incus):
     """Another server: its own state, key and project, and no image."""
-    daemon = Agentd(build, incus, AWAY)
-    daemon.start()
-    try:
+    with own_agentd(build, incus, AWAY) as daemon:
         yield daemon
-    finally:
-        daemon.stop()
-        daemon.remove()
-        incus.purge_project(AWAY)
 
 
 SETTINGS = ("color", "emoji", "memory_limit", "cpu_limit", "disk_limit",

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lab import Agent, Agentd, free_port, wait_for
+from lab import PROJECT, Agent, free_port, own_agentd, wait_for
 
 OUTSIDE = "203.0.113.10"	# plays the internet; a range for documents
 NS = f"agdnet{os.getpid() % 10000}"
@@ -51,14 +51,11 @@ class Site(threading.Thread):
 
 @pytest.fixture(scope="module")
 def daemon(build, incus, images):
-    d = Agentd(build, incus)
-    d.start()
-    d.import_image("taos-pi-base", images.path("pi"))
-    yield d
-    for a in d.get("/api/agents").json:
-        d.call("DELETE", f"/api/agents/{a['name']}?purge=1")
-    d.stop()
-    d.remove()
+    with own_agentd(build, incus, f"{PROJECT}-net", images) as d:
+        yield d
+        # With the last of them the bridge goes.
+        for a in d.get("/api/agents").json:
+            d.call("DELETE", f"/api/agents/{a['name']}?purge=1")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lab import Agent, Agentd, wait_for
+from lab import Agent, own_agentd, wait_for
 
 PROJECT = f"agentd-test-pl{os.getpid()}"
 
@@ -16,15 +16,8 @@ POOL = "warm_pool: {pi: 1}\n"
 
 @pytest.fixture(scope="module")
 def warm(build, incus, images):
-    d = Agentd(build, incus, PROJECT, extra=POOL)
-    d.start()
-    d.import_image("taos-pi-base", images.path("pi"))
-    yield d
-    for a in d.get("/api/agents").json:
-        Agent(d, a["name"]).remove()
-    d.stop()
-    d.remove()
-    incus.purge_project(PROJECT)
+    with own_agentd(build, incus, PROJECT, images, POOL) as d:
+        yield d
 
 
 def members(d, state=None):

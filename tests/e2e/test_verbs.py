@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import Agent, Agentd, MockUpstream, PROJECT, wait_for
+from lab import Agent, MockUpstream, PROJECT, own_agentd, wait_for
 
 # As the agent's root on the host: from the directory of its socket.
 AS_AGENT = """
@@ -31,15 +31,8 @@ print(json.dumps([r.status, r.read().decode()]))
 
 @pytest.fixture(scope="module")
 def daemon(build, incus, images):
-    d = Agentd(build, incus, PROJECT.replace("test-", "test-verbs-"))
-    d.start()
-    try:
-        d.import_image("taos-pi-base", images.path("pi"))
+    with own_agentd(build, incus, f"{PROJECT}-verbs", images) as d:
         yield d
-    finally:
-        d.stop()
-        d.remove()
-        incus.purge_project(d.project)
 
 
 @pytest.fixture
