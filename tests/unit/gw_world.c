@@ -349,7 +349,7 @@ listen_agent(void)
 	(void)until(agent_find(AGENT) != NULL);
 }
 
-void
+static void
 world_start(void)
 {
 	size_t i;
@@ -378,7 +378,7 @@ world_start(void)
 	listen_agent();
 }
 
-void
+static void
 world_stop(void)
 {
 	struct m_agent_id id = { AGENT };
@@ -515,4 +515,22 @@ status_of(const char *answer)
 
 	(void)sscanf(answer, "HTTP/1.1 %d", &status);
 	return status;
+}
+
+int
+world_setup(void **state)
+{
+	(void)state;
+	world_start();
+	world_agent(AGENT_RUNNING, 0, 0);
+	world_turn("t1", true);
+	return 0;
+}
+
+int
+world_teardown(void **state)
+{
+	(void)state;
+	world_stop();
+	return 0;
 }

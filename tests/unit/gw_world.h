@@ -47,8 +47,10 @@ struct world {
 };
 extern struct world w;
 
-void	 world_start(void);
-void	 world_stop(void);
+/* A gateway with one agent that runs and has an open turn t1. */
+int	 world_setup(void **state);
+int	 world_teardown(void **state);
+#define T(f)	cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 /* A neighbour goes away, or comes (back). */
 void	 world_down(enum proc);
 void	 world_up(enum proc);

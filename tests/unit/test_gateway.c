@@ -19,24 +19,6 @@
 #define SESSION	"/api/openclaw/sessions/ann/"
 #define REPLY	"POST " SESSION "reply HTTP/1.1\r\n" AUTH
 
-static int
-setup(void **state)
-{
-	(void)state;
-	world_start();
-	world_agent(AGENT_RUNNING, 0, 0);
-	world_turn("t1", true);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	world_stop();
-	return 0;
-}
-
 static void
 test_hello(void **state)
 {
@@ -486,7 +468,6 @@ test_trace_post(void **state)
 int
 main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_hello), T(test_warm), T(test_uid), T(test_key), T(test_theft),
 		T(test_routes), T(test_events), T(test_long_event),

@@ -18,24 +18,6 @@
 #define PLAIN	"{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]," \
 	"\"model\":\"default\"}"
 
-static int
-setup(void **state)
-{
-	(void)state;
-	world_start();
-	world_agent(AGENT_RUNNING, 0, 0);
-	world_turn("t1", true);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	world_stop();
-	return 0;
-}
-
 static void
 head(uint32_t status, const char *type)
 {
@@ -540,7 +522,6 @@ test_trace_away(void **state)
 int
 main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_plain), T(test_stream), T(test_refusals), T(test_cap),
 		T(test_cap_at_once),
