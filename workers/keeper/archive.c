@@ -163,7 +163,7 @@ undo_tag(struct saga *s)
 	tag(s, "", saga_undone);
 }
 
-/* ---- key and socket ---- */
+/* ---- the key ---- */
 
 static void
 run_key(struct saga *s)
@@ -188,22 +188,6 @@ undo_key(struct saga *s)
 {
 	(void)tell_policy(s->agent, 20000, on_policy, NULL);
 	saga_ok(s);
-}
-
-static void
-run_socket(struct saga *s)
-{
-	struct m_agent_id	 m = { s->agent_id };
-
-	saga_ask(s, PROC_SUPER, MSG_AGENT_UNLISTEN, &m, NULL);
-}
-
-static void
-undo_socket(struct saga *s)
-{
-	struct m_agent_id	 m = { s->agent_id };
-
-	saga_ask(s, PROC_SUPER, MSG_AGENT_LISTEN, &m, NULL);
 }
 
 /* ---- the row ---- */
@@ -306,7 +290,7 @@ static const struct saga_step steps[] = {
 	{ "export", archfile_export, archfile_unexport },
 	{ "tag", run_tag, undo_tag },
 	{ "key", run_key, undo_key },
-	{ "socket", run_socket, undo_socket },
+	{ "socket", saga_live_unlisten, saga_live_listen },
 	{ "row", run_row, NULL },
 };
 

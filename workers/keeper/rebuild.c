@@ -15,10 +15,8 @@
 #include "log.h"
 #include "saga.h"
 #include "state.h"
-#include "tell.h"
 #include "worker.h"
 
-#define READY_S		60		/* if the framework says nothing */
 #define LOST		"its home and its snapshots are lost"
 
 /* ---- is it really gone? ---- */
@@ -68,36 +66,6 @@ run_row(struct saga *s)
 	}
 	keeper_tell_gateway(a);
 	saga_ok(s);
-}
-
-/* ---- what it needs around it; most of it is there ---- */
-
-static void
-on_policy(struct msg *m, void *arg)
-{
-	struct saga	*s = arg;
-
-	if (m == NULL)
-		saga_lost(s, "proxy");
-	else if (m->u.done.status >= 300)
-		saga_fail(s, m->u.done.status, "%s", m->u.done.error);
-	else
-		saga_ok(s);
-}
-
-static void
-run_policy(struct saga *s)
-{
-	if (tell_policy(s->agent, 20000, on_policy, s) == 0)
-		saga_lost(s, "proxy");
-}
-
-static void
-run_socket(struct saga *s)
-{
-	struct m_agent_id	 m = { s->agent_id };
-
-	saga_ask(s, PROC_SUPER, MSG_AGENT_LISTEN, &m, NULL);
 }
 
 /* ---- the instance ---- */
@@ -151,15 +119,6 @@ undo_instance(struct saga *s)
 {
 	bridge_close(s->agent);
 	saga_act(s, s->agent->instance, "destroy", 0, on_destroyed);
-}
-
-static void
-run_link(struct saga *s)
-{
-	const struct framework	*f = framework_get(s->agent->framework);
-
-	saga_wait_link(s, f != NULL && f->ready_timeout != 0 ?
-	    f->ready_timeout : READY_S);
 }
 
 static void
@@ -221,11 +180,12 @@ undone(struct saga *s)
 static const struct saga_step steps[] = {
 	{ "probe", run_probe, NULL },
 	{ "row", run_row, NULL },
-	{ "policy", run_policy, NULL },
-	{ "socket", run_socket, NULL },
+	/* Most of what it needs around it is there. */
+	{ "policy", saga_live_policy, NULL },
+	{ "socket", saga_live_listen, NULL },
 	{ "instance", run_instance, undo_instance },
 	{ "rights", saga_live_rights, NULL },
-	{ "link", run_link, NULL },
+	{ "link", saga_live_link, NULL },
 	{ "running", run_running, NULL },
 };
 

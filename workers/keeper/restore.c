@@ -18,10 +18,8 @@
 #include "log.h"
 #include "saga.h"
 #include "state.h"
-#include "tell.h"
 #include "worker.h"
 
-#define READY_S		60		/* if the framework says nothing */
 
 /* arg[0] is the slug in the archive */
 #define STAMP(s)	((s)->arg[1])
@@ -84,27 +82,7 @@ run_probe(struct saga *s)
 	saga_ask(s, PROC_CONTAINER, MSG_CT_PROBE, &m, on_probed);
 }
 
-/* ---- socket and files ---- */
-
-static void
-socket_step(struct saga *s, uint32_t type)
-{
-	struct m_agent_id	 m = { s->agent_id };
-
-	saga_ask(s, PROC_SUPER, type, &m, NULL);
-}
-
-static void
-run_socket(struct saga *s)
-{
-	socket_step(s, MSG_AGENT_LISTEN);
-}
-
-static void
-undo_socket(struct saga *s)
-{
-	socket_step(s, MSG_AGENT_UNLISTEN);
-}
+/* ---- files ---- */
 
 static void
 run_rewind(struct saga *s)
@@ -213,26 +191,6 @@ undo_row(struct saga *s)
 /* ---- rights, labels, life ---- */
 
 static void
-on_policy_set(struct msg *m, void *arg)
-{
-	struct saga	*s = arg;
-
-	if (m == NULL)
-		saga_lost(s, "proxy");
-	else if (m->u.done.status >= 300)
-		saga_fail(s, m->u.done.status, "%s", m->u.done.error);
-	else
-		saga_ok(s);
-}
-
-static void
-run_policy(struct saga *s)
-{
-	if (tell_policy(s->agent, 20000, on_policy_set, s) == 0)
-		saga_lost(s, "proxy");
-}
-
-static void
 undo_policy(struct saga *s)
 {
 	struct m_agent_id	 m = { s->agent_id };
@@ -287,13 +245,10 @@ undo_start(struct saga *s)
 static void
 run_link(struct saga *s)
 {
-	const struct framework	*f = framework_get(s->agent->framework);
-
 	if (restore_to(s) == AGENT_STOPPED)
 		saga_ok(s);
 	else
-		saga_wait_link(s, f != NULL && f->ready_timeout != 0 ?
-		    f->ready_timeout : READY_S);
+		saga_live_link(s);
 }
 
 static void
@@ -400,10 +355,10 @@ done(struct saga *s)
 static const struct saga_step steps[] = {
 	{ "probe", run_probe, NULL },
 	{ "models", restore_models, NULL },
-	{ "socket", run_socket, undo_socket },
+	{ "socket", saga_live_listen, saga_live_unlisten },
 	{ "rewind", run_rewind, NULL },
 	{ "row", run_row, undo_row },
-	{ "policy", run_policy, undo_policy },
+	{ "policy", saga_live_policy, undo_policy },
 	{ "tag", saga_live_tag, undo_tag },
 	{ "rights", saga_live_rights, NULL },
 	{ "start", run_start, undo_start },

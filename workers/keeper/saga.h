@@ -145,6 +145,11 @@ void	saga_live_stop(struct saga *);
 void	saga_live_again(struct saga *);
 void	saga_live_rights(struct saga *);
 void	saga_live_tag(struct saga *);
+/* Its policy goes to proxy; its socket comes or goes; its link is there. */
+void	saga_live_policy(struct saga *);
+void	saga_live_listen(struct saga *);
+void	saga_live_unlisten(struct saga *);
+void	saga_live_link(struct saga *);
 /* For saga_ask(): on the way back an instance that is gone needs no more. */
 void	saga_undone(struct saga *, uint32_t status, const char *error);
 

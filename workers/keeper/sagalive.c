@@ -1,17 +1,20 @@
 /*
- * Steps that stop a live agent for a while, and let it run again.
+ * Steps that stop a live agent for a while, and let it live (again).
  *
  * SPDX-License-Identifier: ISC
  *
- * Runs in: keeper.  Talks to: container, gateway.
+ * Runs in: keeper.  Talks to: container, gateway, proxy, supervisor.
  */
 #include <string.h>
 
 #include "limits.h"
 #include "saga.h"
 #include "state.h"
+#include "tell.h"
 
 #define STOP_S		10		/* for a stop in peace */
+#define READY_S		60		/* if the framework says nothing */
+#define POLICY_MS	20000
 
 /* What the row says stays as it is: a crash leaves an agent that runs. */
 static void
@@ -143,6 +146,53 @@ saga_live_tag(struct saga *s)
 	    s->agent->slug, "" };
 
 	saga_ask(s, PROC_CONTAINER, MSG_CT_TAG, &m, NULL);
+}
+
+/* ---- what an agent needs around it ---- */
+
+static void
+on_policy(struct msg *m, void *arg)
+{
+	struct saga	*s = arg;
+
+	if (m == NULL)
+		saga_lost(s, "proxy");
+	else if (m->u.done.status >= 300)
+		saga_fail(s, m->u.done.status, "%s", m->u.done.error);
+	else
+		saga_ok(s);
+}
+
+void
+saga_live_policy(struct saga *s)
+{
+	if (tell_policy(s->agent, POLICY_MS, on_policy, s) == 0)
+		saga_lost(s, "proxy");
+}
+
+void
+saga_live_listen(struct saga *s)
+{
+	struct m_agent_id	 m = { s->agent_id };
+
+	saga_ask(s, PROC_SUPER, MSG_AGENT_LISTEN, &m, NULL);
+}
+
+void
+saga_live_unlisten(struct saga *s)
+{
+	struct m_agent_id	 m = { s->agent_id };
+
+	saga_ask(s, PROC_SUPER, MSG_AGENT_UNLISTEN, &m, NULL);
+}
+
+void
+saga_live_link(struct saga *s)
+{
+	const struct framework	*f = framework_get(s->agent->framework);
+
+	saga_wait_link(s, f != NULL && f->ready_timeout != 0 ?
+	    f->ready_timeout : READY_S);
 }
 
 /* ---- undos ---- */
