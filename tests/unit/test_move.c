@@ -233,6 +233,26 @@ test_left_out(void **state)
 	assert_non_null(strstr(check(&in, true, &out), "metadata.yaml"));
 }
 
+/* A file of 1960 does not keep its agent from leaving. */
+static void
+test_old_file(void **state)
+{
+	static struct out in, out, again;
+	struct tar_member m = { .type = '0', .mode = 0644,
+	    .mtime = "-315619200.5", .path = "rootfs/old" };
+
+	(void)state;
+	in.len = 0;
+	member(&in, '5', "rootfs", "", "");
+	assert_int_equal(tarhead_write(&m, sink, &in), 0);
+	finish(&in);
+	assert_non_null(strstr(check(&in, true, &out), "time that is none"));
+	assert_string_equal(check(&in, false, &out), "");
+	assert_int_equal(members, 2);
+	assert_string_equal(check(&out, true, &again), "");
+	assert_int_equal(members, 2);
+}
+
 static void
 test_cut_tree(void **state)
 {
@@ -339,6 +359,7 @@ main(void)
 		cmocka_unit_test(test_bits),
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_old_file),
 		cmocka_unit_test(test_cut_tree),
 		cmocka_unit_test(test_manifest),
 		cmocka_unit_test(test_message),

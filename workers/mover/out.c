@@ -222,8 +222,8 @@ close_section(struct out *o)
 	if (end(o, o->tar != NULL ? tar_members(o->tar) : o->lines) == -1)
 		broken(o, "the reader has left");
 	if (o->tar != NULL && tar_left_out(o->tar) > 0)
-		log_info("%" PRIu64 " devices or attributes cannot move: "
-		    "left out", tar_left_out(o->tar));
+		log_info("%" PRIu64 " devices, attributes or times "
+		    "cannot move: left out", tar_left_out(o->tar));
 	tar_free(o->tar);
 	o->tar = NULL;
 	answer(o);

@@ -34,8 +34,8 @@ bool	 tarhead_is_zero(const uint8_t [TAR_BLOCK]);
  */
 const char *tarhead_read(const uint8_t [TAR_BLOCK], struct tar_member *);
 /*
- * What an extended header says of the member.  strict: an attribute that
- * cannot move is wrong, else it is left out and counted.
+ * What an extended header says of the member.  strict: an attribute or a
+ * time that cannot move is wrong, else it is left out and counted.
  */
 const char *tarhead_pax(struct tar_member *, const char *, size_t,
 	    bool strict, uint64_t *left_out);
