@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from lab import Agentd, Images, Incus, MockUpstream, PROJECT, only_one
+from lab import (Agentd, Images, Incus, MockUpstream, PROJECT, only_one,
+                 wait_for)
 
 
 def pytest_addoption(parser):
@@ -71,6 +72,25 @@ def service(build, incus, images):
     finally:
         daemon.stop()
         daemon.remove()
+
+
+@pytest.fixture(autouse=True)
+def agrees(request):
+    """After each test on the shared agentd Incus and it say the same."""
+    if "service" not in request.fixturenames:
+        yield
+        return
+    daemon = request.getfixturevalue("service")
+    yield
+    found = []
+
+    def same():
+        found[:] = daemon.drift()
+        return not found
+    try:
+        wait_for("agreement with Incus", same, 20)
+    except AssertionError as e:
+        raise AssertionError(f"drift: {found}") from e
 
 
 @pytest.fixture
