@@ -29,6 +29,34 @@ row(struct table *t, struct json_object *it)
 	table_cell(t, "%s", jstr(it, "original_path"));
 }
 
+static void
+row_of_all(struct table *t, struct json_object *it)
+{
+	table_cell(t, "%s", jstr(it, "agent_name"));
+	row(t, it);
+}
+
+/* Of all agents; who gives no list is named after it. */
+static int
+list_all(struct ctl *ctl)
+{
+	static const char *const all[] = { "AGENT", "ID", "DELETED", "SIZE",
+	    "PATH", NULL };
+	struct json_object *o;
+	struct reply r;
+	size_t i;
+	int ret;
+
+	ret = rest_get(ctl, "/api/recycle", &r);
+	if (out_words(ctl, ret, &r)) {
+		out_rows(ctl, jget(r.doc, "items"), all, row_of_all);
+		for (i = 0; (o = jat(jget(r.doc, "without"), i)) != NULL; i++)
+			complain("%s: %s", jstr(o, "agent_name"),
+			    jstr(o, "reason"));
+	}
+	return reply_exit(ret, &r);
+}
+
 int
 cmd_recycle_list(struct ctl *ctl, int argc, char **argv)
 {
@@ -36,7 +64,8 @@ cmd_recycle_list(struct ctl *ctl, int argc, char **argv)
 	struct reply r;
 	int ret;
 
-	(void)argc;
+	if (argc == 0)
+		return list_all(ctl);
 	if (agent_path(path, argv[0], "/recycle") == -1)
 		return CTL_USAGE;
 	ret = rest_get(ctl, path, &r);

@@ -105,8 +105,8 @@ static const struct verb verbs[] = {
 	    1, 1, cmd_agent_shell },
 	{ "agent", "logs", "AGENT [-f] [-n LINES] [--link]",
 	    "the journal of its container", 1, -1, cmd_agent_logs },
-	{ "recycle", "list", "AGENT", "what was deleted in its container",
-	    1, 1, cmd_recycle_list },
+	{ "recycle", "list", "[AGENT]", "what was deleted in its container, "
+	    "or in all", 0, 1, cmd_recycle_list },
 	{ "recycle", "restore", "AGENT ID|PATH", "put it back where it was",
 	    2, 2, cmd_recycle_restore },
 	{ "recycle", "purge", "AGENT ID", "delete it for good",

@@ -67,7 +67,11 @@ def trace_of(agent, until):
 
 
 def purge(daemon, agent):
-    r = daemon.call("DELETE", f"/api/agents/{agent.slug}?purge=1")
+    def delete():
+        r = daemon.call("DELETE", f"/api/agents/{agent.slug}?purge=1")
+        return r if r.status != 409 else None   # a snapshot by schedule
+
+    r = wait_for("end of what is under way", delete, 60)
     if r.status == 504:
         for w in ("container", "keeper", "proxy", "supervisor", "mover"):
             print(w, daemon.log(w)[-6000:])
@@ -115,14 +119,17 @@ def settings(daemon, agent):
             ("PUT", "/limits", {"process_limit": 333, "cpu_limit": 2,
                                 "memory_limit": "700MiB"}),
             ("PUT", "/idle", {"seconds": 86400}),
-            ("PUT", "/snapshots/schedule", {"schedule": "daily keep 5"}),
             ("PUT", "/network", {"policy": "allow",
                                  "domains": ["example.com",
                                              "*.example.org:8443"]}),
             ("POST", "/domains", {"domain": "inside.example",
-                                  "allow_private": True})):
+                                  "allow_private": True}),
+            ("PUT", "/snapshots/schedule", {"schedule": "daily keep 5"})):
         r = daemon.call(method, f"/api/agents/{agent.slug}{path}", doc)
         assert r.status == 200, (path, r.body)
+    # The first one is due at once.
+    wait_for("a snapshot", lambda: daemon.get(
+        f"/api/agents/{agent.slug}/snapshots").json, 60)
 
 
 @pytest.fixture(scope="module")

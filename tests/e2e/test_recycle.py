@@ -68,6 +68,47 @@ def test_odd_names_come_back(home, agent):
         assert path not in items(home, agent)
 
 
+def test_all_agents(home, agent):
+    """One list of all bins, newest first; who cannot say is named, and one
+    that never answers does not prevent the others."""
+    other, third = home.deploy("pi"), home.deploy("pi")
+    try:
+        for a, name in ((agent, "first"), (other, "second")):
+            sh(home, a, "touch /root/$1 && rm /root/$1", name)
+            time.sleep(1.1)
+        assert home.call("POST", f"/api/agents/{third.slug}/stop",
+                         {}).status == 200
+        r = home.get("/api/recycle")
+        assert r.status == 200, r.body
+        mine = [(i["agent_name"], i["original_path"])
+                for i in r.json["items"] if i["original_path"] in
+                ("/root/first", "/root/second")]
+        assert mine == [(other.slug, "/root/second"),
+                        (agent.slug, "/root/first")]
+        times = [i["deleted_at"] for i in r.json["items"]]
+        assert times == sorted(times, reverse=True)
+        assert [w["agent_name"] for w in r.json["without"]] == [third.slug]
+        assert "stopped" in r.json["without"][0]["reason"]
+        p = home.ctl("recycle", "list", check=False)
+        assert p.returncode == 0, p.stderr
+        assert other.slug in p.stdout and "/root/first" in p.stdout
+        assert third.slug in p.stderr
+        # Hostile: its program never ends, or says what makes no sense.
+        for text, why in (("sleep 60", "in time"), ("echo x", "no sense"),
+                          ("yes", "too much"), ("exit 9", "fails")):
+            sh(home, other, 'printf "#!/bin/sh\n%s\n" "$1" >/tmp/r; '
+               "chmod 755 /tmp/r; mv /tmp/r /usr/lib/agentd/recycle", text)
+            r = home.get("/api/recycle")
+            assert r.status == 200, r.body
+            found = {w["agent_name"]: w["reason"] for w in r.json["without"]}
+            assert why in found[other.slug], found
+            assert "/root/first" in [i["original_path"]
+                                     for i in r.json["items"]]
+    finally:
+        other.remove()
+        third.remove()
+
+
 def test_rm_is_rm(home, agent):
     """What people and scripts rely on: status, -r, -f, -i, symlinks."""
     sh(home, agent, """

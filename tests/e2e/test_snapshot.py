@@ -219,6 +219,9 @@ def test_fork(service, pi):
     r = service.call("PUT", f"/api/agents/{pi.slug}/snapshots/schedule",
                      {"schedule": "daily keep 3"})
     assert r.status == 200, r.body
+    # The first one is due at once.
+    wait_for("a snapshot by schedule", lambda: len(service.get(
+        f"/api/agents/{pi.slug}/snapshots").json) > 1, 60)
     before = instance(service, pi.record["id"])
     made = []
     try:

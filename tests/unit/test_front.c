@@ -44,6 +44,12 @@ download_start(struct call *c)
 	(void)c;
 }
 
+void
+bins_start(struct call *c)
+{
+	(void)c;
+}
+
 /* ---- the table ---- */
 
 static bool

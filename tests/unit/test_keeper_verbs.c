@@ -58,6 +58,24 @@ test_pause(void **state)
 	assert_true(step_has("\"status\":\"ok\""));
 }
 
+/* Whose bins can be looked at, and why others cannot. */
+static void
+test_recycle_agents(void **state)
+{
+	struct m_api	 m = { { NULL, 0 } };
+
+	(void)state;
+	step_deploy();
+	fake_ask(MSG_RECYCLE_AGENTS, &m, &ans);
+	assert_int_equal(ans.status, 200);
+	assert_int_equal(ans.rows, 1);
+	assert_true(step_has("\"agent_name\":\"alpha\",\"reason\":null"));
+	assert_int_equal(step_act("alpha", "pause"), 200);
+	m.pass.ptr = NULL;
+	fake_ask(MSG_RECYCLE_AGENTS, &m, &ans);
+	assert_true(step_has("alpha is paused"));
+}
+
 /* Until it has finished it stays as it is, and gets nothing new. */
 static void
 test_prepare(void **state)
@@ -277,7 +295,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_pause), T(test_prepare), T(test_deadline),
+		T(test_recycle_agents), T(test_pause), T(test_prepare), T(test_deadline),
 		T(test_force), T(test_set), T(test_set_lost),
 		T(test_set_taken), T(test_incus_away), T(test_bulk),
 	};

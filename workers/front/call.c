@@ -28,6 +28,7 @@ call_free(struct call *c)
 	upload_free(c->upload);
 	download_free(c->download);
 	exec_free(c->exec);
+	bins_free(c->bins);
 	answer_free(c);
 	freezero(c, sizeof(*c));
 }

@@ -206,7 +206,10 @@ done(struct exec *x)
 		exec_logs_lines(x, true);
 		httpd_stream_end(c->req);
 		call_end(c);
-	} else if (!x->ended)
+	} else if (c->bins != NULL)
+		bins_took(x, x->ended ? NULL : "the command in its container "
+		    "was cut off");
+	else if (!x->ended)
 		call_error(c, 502, "the command in the container was cut "
 		    "off");
 	else if (x->call->route->msg == MSG_AGENT_LOGS)
@@ -253,7 +256,10 @@ from_command(struct bufferevent *bev, void *arg)
 		if (c->sse) {
 			httpd_stream_end(c->req);
 			call_end(c);
-		} else
+		} else if (c->bins != NULL)
+			bins_took(x, "the command in its container says too "
+			    "much");
+		else
 			call_error(c, 502, "the command in the container says "
 			    "too much");
 		return;

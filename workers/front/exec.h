@@ -14,6 +14,8 @@
 #include "front.h"
 
 struct bufferevent;
+struct evbuffer;
+struct jbuf;
 
 struct exec {
 	struct call		*call;
@@ -31,5 +33,23 @@ struct exec {
 void	 exec_logs_done(struct exec *);
 void	 exec_logs_lines(struct exec *, bool last);
 void	 exec_recycle_done(struct exec *);
+
+
+/* One of the list that the recycle program gives. */
+struct item {
+	const char	*id, *deleted, *size, *path;
+};
+
+/* The bytes of a buffer as text; *len may be 0, the pointer is never NULL. */
+const char *exec_text(struct evbuffer *, size_t *len);
+/* Reads and checks one: the bytes that it takes, or 0. */
+size_t	 exec_item(const char *, size_t, struct item *);
+/* agent: whose it is, or NULL. */
+void	 exec_item_json(struct jbuf *, const char *agent, const struct item *);
+
+/* ---- bins.c ---- */
+
+/* One agent's list is there, or why not: goes on with the next. */
+void	 bins_took(struct exec *, const char *why);
 
 #endif

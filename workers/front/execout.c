@@ -27,9 +27,8 @@
 #define BIN_NONE	3
 #define BIN_EXISTS	4
 
-/* The bytes of a buffer as text; *len may be 0, and p is never NULL. */
-static const char *
-text(struct evbuffer *b, size_t *len)
+const char *
+exec_text(struct evbuffer *b, size_t *len)
 {
 	unsigned char *p = NULL;
 
@@ -62,7 +61,7 @@ complaint(struct exec *x, int status)
 {
 	char line[300];
 	size_t len, i;
-	const char *p = text(x->err, &len);
+	const char *p = exec_text(x->err, &len);
 
 	while (len > 0 && p[len - 1] == '\n')
 		len--;
@@ -89,7 +88,7 @@ exec_logs_done(struct exec *x)
 		complaint(x, 502);
 		return;
 	}
-	p = text(x->out, &len);
+	p = exec_text(x->out, &len);
 	/* Each byte may become six. */
 	jbuf_init(&j, FRONT_ROW_MAX);
 	jb_obj(&j);
@@ -121,7 +120,7 @@ void
 exec_logs_lines(struct exec *x, bool last)
 {
 	size_t len, n;
-	const char *p = text(x->out, &len), *nl;
+	const char *p = exec_text(x->out, &len), *nl;
 
 	while (len > 0) {
 		nl = memchr(p, '\n', len);
@@ -143,10 +142,6 @@ exec_logs_lines(struct exec *x, bool last)
 }
 
 /* ---- the recycle bin ---- */
-
-struct item {
-	const char	*id, *deleted, *size, *path;
-};
 
 /* Four texts, each ended by NUL: the bytes they take, or 0. */
 static size_t
@@ -183,10 +178,20 @@ item_ok(const struct item *it)
 	    it->path[0] == '/' && strlen(it->path) < PATH_MAX_LEN);
 }
 
-static void
-item_json(struct jbuf *j, const struct item *it)
+size_t
+exec_item(const char *p, size_t len, struct item *it)
+{
+	size_t n = read_item(p, len, it);
+
+	return (n > 0 && item_ok(it) ? n : 0);
+}
+
+void
+exec_item_json(struct jbuf *j, const char *agent, const struct item *it)
 {
 	jb_obj(j);
+	if (agent != NULL)
+		jb_kstr(j, "agent_name", agent);
 	jb_kstr(j, "id", it->id);
 	jb_kstr(j, "original_path", it->path);
 	jb_kint(j, "deleted_at", strtoll(it->deleted, NULL, 10));
@@ -204,7 +209,7 @@ list_done(struct exec *x)
 	struct item it;
 	struct jbuf j;
 	size_t len, n, count = 0;
-	const char *p = text(x->out, &len);
+	const char *p = exec_text(x->out, &len);
 
 	jbuf_init(&j, FRONT_ROW_MAX);
 	jb_obj(&j);
@@ -213,14 +218,13 @@ list_done(struct exec *x)
 	jb_key(&j, "items");
 	jb_arr(&j);
 	for (; len > 0; p += n, len -= n, count++) {
-		if ((n = read_item(p, len, &it)) == 0 || !item_ok(&it) ||
-		    count == ITEMS_MAX) {
+		if ((n = exec_item(p, len, &it)) == 0 || count == ITEMS_MAX) {
 			jbuf_free(&j);
 			call_error(x->call, 502, "the recycle bin of the "
 			    "agent gives a list that makes no sense");
 			return;
 		}
-		item_json(&j, &it);
+		exec_item_json(&j, NULL, &it);
 	}
 	jb_end(&j);
 	send_doc(x, &j);
@@ -234,9 +238,9 @@ one_done(struct exec *x)
 	struct item it;
 	struct jbuf j;
 	size_t len;
-	const char *p = text(x->out, &len);
+	const char *p = exec_text(x->out, &len);
 
-	if (read_item(p, len, &it) != len || len == 0 || !item_ok(&it)) {
+	if (len == 0 || exec_item(p, len, &it) != len) {
 		call_error(x->call, 502, "the recycle bin of the agent gives "
 		    "an answer that makes no sense");
 		return;

@@ -20,6 +20,7 @@
 
 struct call;
 struct evbuffer;
+struct bins;
 struct exec;
 struct jbuf;
 struct upload;
@@ -187,6 +188,7 @@ struct call {
 	struct upload		*upload;	/* owned */
 	struct download		*download;	/* owned */
 	struct exec		*exec;		/* owned */
+	struct bins		*bins;		/* owned */
 };
 
 enum listener { LISTEN_HTTP, LISTEN_UNIX };
@@ -232,6 +234,11 @@ bool	 exec_wanted(struct call *);
 int	 exec_socket(struct call *);
 void	 exec_begin(struct call *);	/* the command runs */
 void	 exec_free(struct exec *);
+
+/* ---- bins.c: the recycle bins of all agents ---- */
+
+void	 bins_start(struct call *);
+void	 bins_free(struct bins *);
 
 /* ---- local.c, openapi.c: what front answers itself ---- */
 

@@ -18,7 +18,7 @@ agentd_front_SOURCES = $(front_table) workers/front/main.c \
 	workers/front/upload.c workers/front/local.c
 agentd_front_SOURCES += workers/front/download.c
 agentd_front_SOURCES += workers/front/exec.c workers/front/exec.h \
-	workers/front/execout.c
+	workers/front/execout.c workers/front/bins.c
 agentd_front_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 agentd_front_LDADD = libjson.a libhttp.a $(WORKER_LIBS) $(JSON_LIBS)
 

@@ -122,26 +122,38 @@ room_for(const struct pass *who, struct client c)
 	return false;
 }
 
+/* May a command run in it?  Else why not, in text. */
+static bool
+may_run(const struct agent *a, char *why, size_t size)
+{
+	if (a->job != NULL)
+		(void)snprintf(why, size, "agent %s is still being deployed",
+		    a->slug);
+	else if (a->state == AGENT_PAUSED)
+		(void)snprintf(why, size, "agent %s is paused: resume it "
+		    "first", a->slug);
+	else if (a->state != AGENT_RUNNING || a->asleep)
+		(void)snprintf(why, size, "agent %s is %s: start it first",
+		    a->slug, agent_status(a));
+	else
+		return true;
+	return false;
+}
+
 /* The agent, if a command can run in it; else the client got its answer. */
 static struct agent *
 usable(const struct pass *who, const char *slug, struct client c)
 {
 	struct agent	*a;
+	char		 why[160];
 
 	if ((a = agent_visible(who, slug)) == NULL) {
 		reply_error(c, 404, "there is no agent %s", slug);
 		return NULL;
 	}
-	if (a->job != NULL)
-		reply_error(c, 409, "agent %s is still being deployed", slug);
-	else if (a->state == AGENT_PAUSED)
-		reply_error(c, 409, "agent %s is paused: resume it first",
-		    slug);
-	else if (a->state != AGENT_RUNNING || a->asleep)
-		reply_error(c, 409, "agent %s is %s: start it first", slug,
-		    agent_status(a));
-	else
+	if (may_run(a, why, sizeof(why)))
 		return a;
+	reply_error(c, 409, "%s", why);
 	return NULL;
 }
 
@@ -308,5 +320,36 @@ h_recycle(struct peer *p, struct msg *m)
 	w[n] = NULL;
 	pack(buf, sizeof(buf), &out.argv, w);
 	start(m, &who, in->slug, &out, list ? NULL : "RECYCLE");
+	return 0;
+}
+
+/* Whose bins front is to look at for GET /api/recycle. */
+int
+h_recycle_agents(struct peer *p, struct msg *m)
+{
+	struct client	 c = client_of(m);
+	struct agent	*a;
+	struct pass	 who;
+	struct jbuf	 jb;
+	char		 why[160];
+
+	(void)p;
+	if (auth_request(m, &m->u.api.pass, ROLE_USER, &who) == -1)
+		return 0;
+	jbuf_init(&jb, 1024);
+	for (a = agent_first(); a != NULL; a = agent_next(a)) {
+		if (!agent_may(&who, a))
+			continue;
+		jbuf_reset(&jb);
+		jb_obj(&jb);
+		jb_kstr(&jb, "agent_name", a->slug);
+		jb_kstr(&jb, "reason", may_run(a, why, sizeof(why)) ? NULL :
+		    why);
+		jb_end(&jb);
+		if (reply_row(c, "", 0, &jb) == -1)
+			break;
+	}
+	jbuf_free(&jb);
+	reply_list_end(c, a == NULL);
 	return 0;
 }

@@ -91,6 +91,7 @@ static const struct msg_handler handlers[] = {
 	{ MSG_AGENT_EXEC, h_agent_exec },
 	{ MSG_AGENT_LOGS, h_agent_logs },
 	{ MSG_RECYCLE, h_recycle },
+	{ MSG_RECYCLE_AGENTS, h_recycle_agents },
 	{ MSG_CT_EVENT, h_ct_event },
 	{ MSG_POOL_LIST, h_pool_list },
 	{ MSG_AGENT_READY, h_agent_ready },

@@ -337,6 +337,7 @@ int	h_agent_exec(struct peer *, struct msg *);
 bool	exec_runs(const struct agent *);
 int	h_agent_logs(struct peer *, struct msg *);
 int	h_recycle(struct peer *, struct msg *);
+int	h_recycle_agents(struct peer *, struct msg *);
 
 /* ---- ctevent.c ---- */
 
