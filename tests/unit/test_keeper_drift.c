@@ -58,6 +58,36 @@ test_nothing(void **state)
 	assert_int_equal(repair("", "alpha"), 404);
 }
 
+/* Who was asked before a deploy ended does not know of it: that is well. */
+static void
+test_old_answer(void **state)
+{
+	static struct fake_answer	 look;
+	struct m_api_repair		 m = { { NULL, 0 }, "", "" };
+
+	(void)state;
+	script.hold_create = true;
+	step_ask_deploy("Alpha", "");
+	assert_int_equal(ans.status, 202);
+	step_pick("agent_id", agent);
+	assert_true(fake_until("create"));
+	fake_run(20);
+	script.hold_list = true;
+	fake_log_clear();
+	(void)fake_send(MSG_API_REPAIR, &m, &look);
+	assert_true(fake_until("list"));
+	script.hold_create = false;
+	fake_release();
+	fake_subscribe(agent);
+	assert_true(fake_until("conf:running"));
+	script.hold_list = false;
+	fake_release();
+	assert_true(fake_done(&look));
+	assert_non_null(strstr(look.text, "\"drift\":[]"));
+	assert_int_equal(step_get("alpha"), 200);
+	assert_true(step_has("\"status\":\"running\""));
+}
+
 /* What is missing at the others is given to them again. */
 static void
 test_missing(void **state)
@@ -238,7 +268,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_nothing), T(test_missing), T(test_left_behind),
+		T(test_nothing), T(test_old_answer), T(test_missing), T(test_left_behind),
 		T(test_copy), T(test_rebuild),
 		T(test_rebuild_fails), T(test_orphan), T(test_power), T(test_silent),
 	};

@@ -137,7 +137,8 @@ check_agent(struct look *l, struct agent *a)
 	const struct held	*h;
 
 	if (a->job != NULL || a->doing != NULL || under_way(a->id) ||
-	    a->state == AGENT_DELETING || a->created_at >= l->asked_at)
+	    a->state == AGENT_DELETING || a->created_at >= l->asked_at ||
+	    a->started_at >= l->asked_at)
 		return;
 	if (l->answered[FROM_INCUS])
 		check_instance(l, a);

@@ -45,8 +45,8 @@ run_probe(struct saga *s)
 static void
 run_row(struct saga *s)
 {
-	struct agent		*a = s->agent;
-	enum agent_state	 old = a->state;
+	struct agent	*a = s->agent;
+	struct agent	 old = *a;
 
 	a->state = AGENT_DEPLOYING;
 	a->asleep = false;
@@ -60,7 +60,7 @@ run_row(struct saga *s)
 		saga_pass(s);
 	}
 	if (!db_in_tx(keeper_db()) || db_commit(keeper_db()) == -1) {
-		a->state = old;
+		*a = old;
 		saga_fail(s, 507, "the state database cannot be written");
 		return;
 	}
