@@ -345,7 +345,6 @@ def test_images_with_hostile_trees(judge, daemon):
             f"/api/agents/bad-{i}/deploy-status").json]
             if s["status"] != "deploying"], 60)[0]
         judge.n += 1
-        print(what, s["error"])
         if s["status"] != "failed" or not s["error"]:
             judge.wrong.append((what, s["status"], s["error"]))
         assert not os.path.exists(mark), what

@@ -208,9 +208,14 @@ def test_a_timeout_says_so(service):
     with held(service, "gateway"):
         threading.Thread(target=begin, args=(service, name),
                          daemon=True).start()
-        wait_for("step", lambda: service.get(
-            f"/api/agents/{name}/deploy-status").status == 200, 20)
-        s = service.get(f"/api/agents/{name}/deploy-status").json
+
+        def begun():
+            r = service.get(f"/api/agents/{name}/deploy-status")
+            return r.json if r.status == 200 and "instance" in [
+                s["step"] for s in r.json["steps"]] else None
+
+        # Earlier it may still be refused, and leaves no job then.
+        s = wait_for("an accepted deploy", begun, 20)
         assert s["deadline"] > s["started_at"]
         assert service.call("DELETE", f"/api/agents/{name}").status == 200
     s = service.get(f"/api/agents/{name}/deploy-status").json
