@@ -183,6 +183,13 @@ NOT_IMAGES = [
 ROOT = ("rootfs", "dir")
 
 
+# What is said when they are unpacked; of the others: when they are started.
+TREE_REASONS = {"cut off": "end of file", "path upward": "contains '..'",
+                "through a link": "Not a directory",
+                "tree is a link": "Not a directory",
+                "hard link outward": "Cannot hard link"}
+
+
 def hostile_trees(mark):
     """Images that look good from outside; mark: a file of the host that must
     not come into being."""

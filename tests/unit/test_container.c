@@ -175,6 +175,11 @@ test_reply(void **state)
 	assert_null(answer("{\"type\":\"error\",\"error\":\"a\\u001b[2Jb\\n"
 	    "c\"}", 400, false, &r));
 	assert_string_equal(r.error, "a [2Jb c");
+	assert_null(answer("{\"type\":\"error\",\"error\":\"Unpack: Failed to "
+	    "run: tar --x=/y -C /z -xf -: exit status 2 (tar: bad)\"}", 400,
+	    false, &r));
+	assert_string_equal(r.error, "Unpack: Failed to run: tar: exit status "
+	    "2 (tar: bad)");
 	assert_null(answer("{\"type\":\"error\"}", 700, false, &r));
 	assert_int_equal(r.status, 500);
 	assert_null(answer("[]", 200, false, &r));

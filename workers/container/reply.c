@@ -18,6 +18,25 @@
 
 #define OP_ID_LEN	36	/* a UUID */
 
+/*
+ * "Failed to run: tar --a --b ... -xf -: exit status 2 (why)": the options
+ * and paths are longer than what is kept of an error further on.
+ */
+static void
+drop_arguments(char *s)
+{
+	static const char failed[] = "Failed to run: ";
+	char *p, *end;
+
+	if ((p = strstr(s, failed)) == NULL)
+		return;
+	for (p += sizeof(failed) - 1; *p != '\0'; p++)
+		if (p[0] == ' ' && (p[1] == '-' || p[1] == '/'))
+			break;
+	if ((end = strstr(p, ": exit status")) != NULL)
+		memmove(p, end, strlen(end) + 1);
+}
+
 void
 reply_fail(struct incus_reply *r, unsigned int status, const char *fmt, ...)
 {
@@ -32,6 +51,7 @@ reply_fail(struct incus_reply *r, unsigned int status, const char *fmt, ...)
 	for (i = 0; r->error[i] != '\0'; i++)
 		if (!isprint((unsigned char)r->error[i]))
 			r->error[i] = ' ';
+	drop_arguments(r->error);
 }
 
 /* The end of an operation: its own status code, and why it failed. */
