@@ -15,7 +15,7 @@ import pytest
 
 import hostile
 import movefile
-from lab import TOP, Agentd, UnixHTTP, Reply, wait_for
+from lab import TOP, UnixHTTP, Reply, own_agentd, wait_for
 from test_image_trust import Signer, tiny_image
 
 # Of its own: it is purged.
@@ -41,16 +41,10 @@ def catalog(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def daemon(build, incus, images, signer, catalog):
-    d = Agentd(build, incus, PROJECT, extra=f"catalog_dir: {catalog}\n"
-               f"images:\n  trusted_keys: [\"{signer.public}\"]\n")
-    d.start()
-    try:
-        d.import_image("taos-pi-base", images.path("pi"))
+    with own_agentd(build, incus, PROJECT, images,
+                    f"catalog_dir: {catalog}\n"
+                    f"images:\n  trusted_keys: [\"{signer.public}\"]\n") as d:
         yield d
-    finally:
-        d.stop()
-        d.remove()
-        incus.purge_project(PROJECT)
 
 
 @pytest.fixture(scope="module")
