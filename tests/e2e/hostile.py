@@ -6,6 +6,17 @@ import tarfile
 
 import movefile
 
+def differences(old, new, path=""):
+    """Where two footprints differ, and how."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [d for k in sorted(old.keys() | new.keys())
+                for d in differences(old.get(k), new.get(k), f"{path}/{k}")]
+    if isinstance(old, list) and isinstance(new, list):
+        both = [x for x in old if x in new]
+        old, new = ([x for x in v if x not in both] for v in (old, new))
+    return [] if old == new else [(path, old, new)]
+
+
 # ---- names ----
 
 # Names of agents that are refused: what, status, what is said.

@@ -90,16 +90,6 @@ class Judge:
         return r
 
 
-def differences(old, new, path=""):
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [d for k in sorted(old.keys() | new.keys())
-                for d in differences(old.get(k), new.get(k), f"{path}/{k}")]
-    if isinstance(old, list) and isinstance(new, list):
-        both = [x for x in old if x in new]
-        old, new = ([x for x in v if x not in both] for v in (old, new))
-    return [] if old == new else [(path, old, new)]
-
-
 @pytest.fixture
 def judge(daemon, victim):
     """All of a test is refused, and afterwards everything is as it was."""
@@ -117,7 +107,7 @@ def judge(daemon, victim):
     found = []
 
     def same():
-        found[:] = [d for d in differences(before, daemon.footprint())
+        found[:] = [d for d in hostile.differences(before, daemon.footprint())
                     if d[0] not in j.may]
         return not found
     try:
