@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: ISC
 import contextlib
 import fcntl
+import hashlib
 import http.client
 import json
 import os
@@ -165,25 +166,27 @@ class Images:
         self.build = build
         self.builder = f"{build}/inst/libexec/agentd/image-build"
 
-    def _stamp(self, name):
-        link = f"{self.build}/inst/libexec/agentd/agent-link"
-        link += f" {self.build}/inst/libexec/agentd/agent-recycle"
+    @staticmethod
+    def _stamp(name):
+        """Of the sources: a binary has the paths of its build in it."""
         out = subprocess.run(
-            f"cat {self.builder} {link} && find {TOP}/catalog/images/{name} "
-            f"{TOP}/catalog/images/common {TOP}/catalog/images/node "
-            f"$(grep -qs '^install = pip' {TOP}/catalog/images/{name}/"
-            f"image.conf && echo {TOP}/catalog/images/python) -type f "
-            "| sort | xargs cat", shell=True, check=True,
-            capture_output=True).stdout
-        import hashlib
+            f"cd {TOP} && find configure.ac Makefile.am link common "
+            f"ctl/image-build.in catalog/images/{name} catalog/images/common "
+            "catalog/images/node $(grep -qs '^install = pip' catalog/images/"
+            f"{name}/image.conf && echo catalog/images/python) -type f "
+            "-not -name '*.o' -not -name '.*' | LC_ALL=C sort | xargs cat",
+            shell=True, check=True, capture_output=True).stdout
         return hashlib.sha256(out).hexdigest()[:16]
 
     def path(self, name):
-        with only_one("image"):
-            return self._path(name)
-
-    def _path(self, name):
         path = f"{self.cache}/{name}-{self._stamp(name)}.tar.zst"
+        if os.path.exists(path):
+            return path
+        # Their builds share caches of packages.
+        with only_one("image"):
+            return self._build(name, path)
+
+    def _build(self, name, path):
         if not os.path.exists(path):
             os.makedirs(self.cache, exist_ok=True)
             for old in os.listdir(self.cache):
