@@ -14,7 +14,11 @@ EXTRA_DIST += tests/bench tests/e2e tests/fuzz/corpus tests/fuzz/run \
 dist-hook:
 	@# Not in EXTRA_DIST: it would be taken for the target of this name.
 	cp -p $(srcdir)/check $(distdir)/check
-	find $(distdir)/tests -name __pycache__ -exec rm -rf {} +
+	@# What a build in this tree has put beside them.
+	find $(distdir)/tests \( -name __pycache__ -o -name .deps \) \
+	    -exec rm -rf {} +
+	find $(distdir)/tests \( -name .dirstamp -o -name '*.o' \) -delete
+	rm -f $(distdir)/tests/e2e/drive
 
 UNIT_LIBS = $(CMOCKA_LIBS) $(BSD_LIBS)
 check_PROGRAMS += $(UNIT)

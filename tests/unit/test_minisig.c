@@ -70,8 +70,8 @@ test_rubbish(void **state)
 	static const char *const bad[] = {
 		"", "R", "====", "not base64 at all", KEY "AAAA",
 		/* "Ed": a signature of the file itself, not of its hash */
-		"RWQOQ3Gq6shGFPc6G94yC5XBO1BwBOydSbAVfDyUGyjICcaqwV/GX4OCpjI"
-		"11C2y1gqpur/1L1cjoHwnTtjpNjQfTQ6HQ2S51Q0=",
+		("RWQOQ3Gq6shGFPc6G94yC5XBO1BwBOydSbAVfDyUGyjICcaqwV/GX4OCpjI"
+		"11C2y1gqpur/1L1cjoHwnTtjpNjQfTQ6HQ2S51Q0="),
 	};
 	char			 longest[1024];
 	uint8_t			 id[MINISIG_ID], sig[MINISIG_SIG];

@@ -217,7 +217,7 @@ on_created(struct msg *msg, void *arg)
 	m->req = 0;
 	if (m->state != POOL_MAKING)
 		return;
-	if (answer_status(msg, LOST_CONTAINER, &error) >= 300) {
+	if (answer_status(msg, LOST_CONTAINER, &error) >= 300 || msg == NULL) {
 		poolfill_failed(m, error);
 		return;
 	}

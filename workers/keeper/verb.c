@@ -159,7 +159,7 @@ on_acted(struct msg *m, void *arg)
 	if (status == 404)
 		error = "its instance is not there any more; a new one, "
 		    "without its home: agentctl agent rebuild";
-	if (status >= 300) {
+	if (m == NULL || status >= 300) {
 		/*
 		 * Who is not there, or has too much to do, says nothing about
 		 * this agent: reconcile.c ends it.
