@@ -363,6 +363,7 @@ def test_logs_follow(home, agent):
     wait_for("end", lambda: not processes(home, agent, "journalctl.* -f"))
 
 
+@pytest.mark.long
 def test_input_waits_for_the_command(home, agent):
     """Who reads after more than a minute gets all there is."""
     data = os.urandom(4 << 20)

@@ -487,7 +487,7 @@ def test_no_secret_in_a_file(home, moved, parts):
         with open(f"{home.state}/secret.key", "rb") as f:
             assert f.read() not in body, name
     assert set(json.loads(data["policy"])) == {"model", "fallbacks",
-                                               "network"}
+                                               "network", "domains"}
 
 
 # ---- what breaks in the middle ----
@@ -545,6 +545,7 @@ def test_import_that_is_killed(away, incus, moved):
             purge(away, agent)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("delay", [0, 0.3, 1])
 def test_import_outlives_container(away, moved, delay):
     """Its instance is in the making when container is killed: it comes."""

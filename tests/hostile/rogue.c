@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include <err.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,7 +92,9 @@ misbehave(evutil_socket_t sock, short what, void *arg)
 		_exit(EXIT_CODE);
 	case PROC_GATEWAY:
 		close(WORKER_SUPER_FD);
-		break;
+		/* Nothing else may end it. */
+		for (;;)
+			(void)poll(NULL, 0, -1);
 	default:
 		break;
 	}
