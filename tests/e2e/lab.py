@@ -166,15 +166,15 @@ class Images:
         self.build = build
         self.builder = f"{build}/inst/libexec/agentd/image-build"
 
-    @staticmethod
-    def _stamp(name):
-        """Of the sources: a binary has the paths of its build in it."""
+    def _stamp(self, name):
+        libexec = f"{self.build}/inst/libexec/agentd"
         out = subprocess.run(
-            f"cd {TOP} && find configure.ac Makefile.am link common "
-            f"ctl/image-build.in catalog/images/{name} catalog/images/common "
-            "catalog/images/node $(grep -qs '^install = pip' catalog/images/"
-            f"{name}/image.conf && echo catalog/images/python) -type f "
-            "-not -name '*.o' -not -name '.*' | LC_ALL=C sort | xargs cat",
+            f"cd {TOP} && cat {libexec}/agent-link {libexec}/agent-recycle "
+            f"ctl/image-build.in && find catalog/images/{name} "
+            "catalog/images/common catalog/images/node $(grep -qs "
+            f"'^install = pip' catalog/images/{name}/image.conf && "
+            "echo catalog/images/python) -type f | LC_ALL=C sort | "
+            "xargs cat",
             shell=True, check=True, capture_output=True).stdout
         return hashlib.sha256(out).hexdigest()[:16]
 

@@ -139,6 +139,7 @@ def test_falls_back_to_cold(warm, incus):
     agree(warm, incus)
 
 
+@pytest.mark.long
 def test_image_change_throws_away(warm, incus, images):
     """A warm instance of an older image is not taken, and goes."""
     m = ready(warm)
@@ -270,6 +271,7 @@ def test_sleeps_and_wakes(warm, incus, mode, status):
     agree(warm, incus)
 
 
+@pytest.mark.long
 def test_message_while_it_falls_asleep(warm, incus):
     """What comes while it is put to sleep is answered all the same."""
     set_mode(warm, "stop")

@@ -176,6 +176,7 @@ def set_made_at(service, ident, when):
     db.close()
 
 
+@pytest.mark.long
 def test_schedule(service, pi):
     """Made, pruned, and after a downtime one is made and not one a day."""
     ident = pi.record["id"]
