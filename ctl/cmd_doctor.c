@@ -315,24 +315,32 @@ check_images(struct doctor *d)
 {
 	struct reply frameworks, images = { .status = 0 };
 	struct json_object *f;
-	char fix[160];
-	size_t i;
+	char missing[512] = "";
+	size_t i, there = 0;
 
 	if (rest_try(d->ctl, "/api/frameworks", &frameworks) == 200 &&
 	    rest_try(d->ctl, "/api/images", &images) == 200) {
 		for (i = 0; (f = jat(frameworks.doc, i)) != NULL; i++) {
 			if (strcmp(jstr(f, "status"), "unavailable") == 0)
 				continue;
-			(void)snprintf(fix, sizeof(fix),
-			    "agentctl image build %s", jstr(f, "id"));
-			if (has_image(images.doc, jstr(f, "image")))
+			if (has_image(images.doc, jstr(f, "image"))) {
+				there++;
 				say(d, R_OK_, NULL, "image %s, for %s",
 				    jstr(f, "image"), jstr(f, "id"));
-			else
-				say(d, R_WARN, fix, "image %s is not there: "
-				    "%s cannot be deployed",
-				    jstr(f, "image"), jstr(f, "id"));
+				continue;
+			}
+			(void)strlcat(missing, ", ", sizeof(missing));
+			(void)strlcat(missing, jstr(f, "id"),
+			    sizeof(missing));
 		}
+		/* Nobody wants them all. */
+		if (there == 0)
+			say(d, R_WARN, "agentctl image build NAME",
+			    "there is no image, so nothing can be deployed; "
+			    "NAME is one of%s", missing + (missing[0] == ','));
+		else if (missing[0] != '\0')
+			say(d, R_OK_, NULL, "images that can be built when "
+			    "they are wanted:%s", missing + 1);
 	} else
 		say(d, R_WARN, "agentctl logs keeper",
 		    "images: the service does not say");
