@@ -461,7 +461,8 @@ incus:
                 found = {t: db.execute(
                     f"SELECT count(*) FROM {t}").fetchone()[0]
                     for t in names if not t.startswith("sqlite_") and
-                    t not in ("audit", "trace_outbox")}
+                    t not in (
+                        "audit", "disk", "trace_outbox")}
                 # What trace was told leaves its outbox; the number stays.
                 if "sqlite_sequence" in names:
                     found.update(db.execute(

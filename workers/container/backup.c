@@ -11,6 +11,7 @@
  * finds them by their names.  The bytes are passed on, never looked at.
  */
 #include <sys/types.h>
+#include <sys/queue.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -37,14 +38,40 @@ struct backup {
 	char		 fingerprint[65];	/* "": no image yet */
 	int		 fd;
 	bool		 snapped;
+	LIST_ENTRY(backup) entry;
 	struct incus_reply why;		/* of the failure; meta is unused */
 };
+
+static LIST_HEAD(, backup) backups = LIST_HEAD_INITIALIZER(backups);
+
+bool
+backup_snapshot(const char *name)
+{
+	const struct backup *b;
+
+	LIST_FOREACH(b, &backups, entry)
+		if (strcmp(b->snapshot, name) == 0)
+			return true;
+	return false;
+}
+
+bool
+backup_id(const char *id)
+{
+	const struct backup *b;
+
+	LIST_FOREACH(b, &backups, entry)
+		if (strcmp(b->id, id) == 0)
+			return true;
+	return false;
+}
 
 static void
 backup_free(struct op *op)
 {
 	struct backup *b = (struct backup *)op;
 
+	LIST_REMOVE(b, entry);
 	if (b->fd != -1)
 		close(b->fd);
 }
@@ -250,5 +277,6 @@ backup_start(uint64_t id, const struct m_ct_backup *m, int fd)
 	snprintf(b->snapshot, sizeof(b->snapshot), CT_TEMP_SNAPSHOT "%.12s",
 	    m->id);
 	b->fd = fd;
+	LIST_INSERT_HEAD(&backups, b, entry);
 	op_start(&b->op);
 }

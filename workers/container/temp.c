@@ -137,7 +137,7 @@ look_at(struct temp *t, struct json_object *o)
 	for (i = 0; i < n; i++) {
 		name = meta_str(json_object_array_get_idx(snaps, i), "name");
 		if (name == NULL || !temp_snapshot(name) ||
-		    !valid_instance(name))
+		    !valid_instance(name) || backup_snapshot(name))
 			continue;
 		snprintf(path, sizeof(path),
 		    "/1.0/instances/%s/snapshots/%s?project=%s", instance,
@@ -162,7 +162,7 @@ on_instances(const struct incus_reply *r, void *arg)
 	next_victim(t);
 }
 
-/* Is the image one of ours for this id, or for any? */
+/* Is it one of ours for this id, or for any that nobody is at work on? */
 static bool
 is_temp(const struct temp *t, struct json_object *image)
 {
@@ -170,8 +170,10 @@ is_temp(const struct temp *t, struct json_object *image)
 	char want[128];
 
 	value(want, sizeof(want), t->id);
-	return p != NULL && (t->id[0] != '\0' ? strcmp(p, want) == 0 :
-	    strncmp(p, want, strlen(want)) == 0);
+	if (p == NULL || t->id[0] != '\0')
+		return p != NULL && strcmp(p, want) == 0;
+	return strncmp(p, want, strlen(want)) == 0 &&
+	    !backup_id(p + strlen(want));
 }
 
 static void
