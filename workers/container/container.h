@@ -297,10 +297,10 @@ void	image_prune_start(uint64_t id, const struct m_ct_image_prune *);
 void	temp_drop_start(uint64_t id, const struct m_ct_temp *);
 /* Both take over the fd. */
 void	backup_start(uint64_t id, const struct m_ct_backup *, int fd);
-/* Is it of one that goes on?  That removes it itself when it is done. */
+void	temp_image_start(uint64_t id, const struct m_ct_temp *, int fd);
+/* Is it of a backup that goes on?  That removes it itself when it is done. */
 bool	backup_snapshot(const char *name);
 bool	backup_id(const char *id);
-void	temp_image_start(uint64_t id, const struct m_ct_temp *, int fd);
 /* Takes over the fd. */
 void	image_put_start(uint64_t id, const struct m_ct_image *, int fd);
 
