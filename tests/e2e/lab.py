@@ -131,6 +131,15 @@ class Incus:
                         f"{r['operation']}/wait?timeout=120").json
         return r
 
+    def do(self, *args):
+        """A call that must work: half a set-up tests nothing."""
+        r = self.call(*args)
+        op = r.get("metadata")
+        op = op if isinstance(op, dict) else {}
+        assert r.get("status_code") == 200 and \
+            op.get("status_code", 200) == 200, (args, r)
+        return r
+
     def instances(self, project=PROJECT):
         r = self.call("GET", f"/1.0/instances?project={project}&recursion=1")
         return r.get("metadata") or []

@@ -475,7 +475,7 @@ def test_snapshot_fails_for_real(service, agent):
     record = agent.record
     name = record["container"]
     path = f"/1.0/instances/{name}/snapshots?project={service.project}"
-    service.incus.call("POST", path, {"name": "one", "stateful": False})
+    service.incus.do("POST", path, {"name": "one", "stateful": False})
     top = (f"/var/lib/incus/storage-pools/default/containers-snapshots/"
            f"{service.project}_{name}")
     # The pool cannot take another one.

@@ -190,9 +190,9 @@ def test_w17_quota_is_checked_and_kept(daemon, pi, counted):
 def test_incus_follows_the_row(daemon, pi):
     """A change that was cut: what the row says is what Incus gets."""
     name = pi.record["container"]
-    daemon.incus.call("PATCH",
-                      f"/1.0/instances/{name}?project={daemon.project}",
-                      {"config": {"limits.memory": str(300 * MIB)}})
+    daemon.incus.do("PATCH",
+                    f"/1.0/instances/{name}?project={daemon.project}",
+                    {"config": {"limits.memory": str(300 * MIB)}})
     daemon.stop()
     daemon.start()
     want = str(pi.record["memory_limit"])

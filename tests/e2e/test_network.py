@@ -485,7 +485,7 @@ def test_the_row_wins_after_a_cut(daemon, pi):
     policy(daemon, pi, policy="egress")
     assert nic(daemon, pi)["type"] == "nic"
     path = f"/1.0/instances/{name}?project={daemon.project}"
-    daemon.incus.call("PATCH", path, {"devices": {"eth0": {"type": "none"}}})
+    daemon.incus.do("PATCH", path, {"devices": {"eth0": {"type": "none"}}})
     daemon.stop()
     daemon.start()
     wait_for("the card", lambda: nic(daemon, pi).get("type") == "nic", 30)

@@ -138,7 +138,7 @@ def test_drift_of_instances(service, pi):
     root = {"root": {"type": "disk", "path": "/", "pool": "default"}}
 
     def make(name, **tags):
-        incus.call("POST", f"/1.0/instances?project={project}", {
+        incus.do("POST", f"/1.0/instances?project={project}", {
             "name": name, "source": {"type": "none"}, "profiles": [],
             "devices": root,
             "config": {f"user.agentd.{k}": v for k, v in tags.items()}})

@@ -267,7 +267,7 @@ def test_fork_brings_no_right_of_another_day(service, pi):
     """A snapshot of a time with a device: the fork has none of it."""
     name = pi.record["container"]
     path = f"/1.0/instances/{name}?project={service.project}"
-    service.incus.call("PATCH", path, {"devices": {"extra": {
+    service.incus.do("PATCH", path, {"devices": {"extra": {
         "type": "disk", "source": "/var/tmp", "path": "/mnt",
         "readonly": "true"}}, "config": {"user.secret": "x"}})
     assert make(pi, "wide").status == 201

@@ -164,7 +164,7 @@ def test_pause_survives_restarts(daemon, pi):
     assert pi.record["status"] == "paused"
     assert incus_state(pi, daemon) == "Frozen"
     name = pi.record["container"]
-    daemon.incus.call("PUT", f"/1.0/instances/{name}/state?project="
+    daemon.incus.do("PUT", f"/1.0/instances/{name}/state?project="
                       f"{daemon.project}", {"action": "unfreeze"})
     wait_for("frozen again", lambda: incus_state(pi, daemon) == "Frozen")
     assert post(daemon, pi.slug, "resume").status == 200
@@ -259,7 +259,7 @@ def test_status_is_what_is(daemon, pi):
     path = f"/1.0/instances/{name}/state?project={daemon.project}"
     assert pi.record["status"] == "running"
     seen = set()
-    daemon.incus.call("PUT", path, {"action": "stop", "force": True})
+    daemon.incus.do("PUT", path, {"action": "stop", "force": True})
 
     def back():
         seen.add(pi.record["status"])
@@ -276,7 +276,7 @@ def test_status_is_what_is(daemon, pi):
                     {"channel_id": pi.record["channel_id"],
                      "content": "for later"})
     assert "stopped" in r.json["note"]
-    daemon.incus.call("PUT", path, {"action": "start"})
+    daemon.incus.do("PUT", path, {"action": "start"})
     wait_for("stopped again", lambda: incus_state(pi, daemon) == "Stopped")
     assert post(daemon, pi.slug, "start").status == 200
     assert pi.answer(r.json["id"])["state"] == "complete"
@@ -290,7 +290,7 @@ def test_no_tight_loop(daemon, pi):
     end = time.monotonic() + 8
     while time.monotonic() < end:
         if incus_state(pi, daemon) == "Running":
-            daemon.incus.call("PUT", path, {"action": "stop", "force": True})
+            daemon.incus.do("PUT", path, {"action": "stop", "force": True})
         time.sleep(0.05)
     n = sum(p["event"] == "reconciled" for p in lifecycle(pi))
     assert 1 <= n <= 5, n

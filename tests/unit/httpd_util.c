@@ -135,25 +135,39 @@ spin(int ms)
 	(void)event_base_dispatch(t.base);
 }
 
-int
-setup(void **state)
+static void
+start(int write_ms)
 {
 	struct httpd_conf c;
 
-	(void)state;
 	memset(&t, 0, sizeof(t));
 	t.base = event_base_new();
 	httpd_conf_init(&c);
 	c.head_ms = 100;
 	c.body_ms = 100;
 	c.idle_ms = 300;
-	c.write_ms = 100;
+	c.write_ms = write_ms;
 	c.max_conns = 8;
 	c.max_conns_each = 2;
 	c.on_head = on_head;
 	c.on_access = on_access;
 	t.srv = httpd_new(t.base, &c);
 	assert_non_null(t.srv);
+}
+
+int
+setup(void **state)
+{
+	(void)state;
+	start(100);
+	return (0);
+}
+
+int
+setup_patient(void **state)
+{
+	(void)state;
+	start(2000);
 	return (0);
 }
 

@@ -33,6 +33,8 @@ extern struct httpd_lab t;
 extern char answer[65536];	/* of the last hear() */
 
 int	 setup(void **);
+/* The same, but who does not read may take two seconds, not 0.1. */
+int	 setup_patient(void **);
 int	 teardown(void **);
 /* Let the server work for so many milliseconds. */
 void	 spin(int);

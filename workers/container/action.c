@@ -8,15 +8,25 @@
  * Each verb says what should be, so doing it twice is a success: starting
  * what runs, stopping what is stopped, destroying what is not there.  Freeze
  * is satisfied by an instance that does not run, thaw starts it.
+ *
+ * Incus (6.0.4, seen) answers that a start has failed before it has taken
+ * down what there was of it; until then it calls the instance running and
+ * takes no change of it.  So a failure is told when that is over.
  */
 #include <sys/types.h>
 
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "container.h"
+#include "log.h"
 #include "sys.h"
+#include "worker.h"
 
 #define TIMEOUT_MAX	600	/* seconds of a graceful stop */
+#define SETTLE_MS	100
+#define SETTLE_TRIES	100
 
 enum verb {
 	V_START, V_STOP, V_RESTART, V_FREEZE, V_THAW, V_DESTROY, V_MAX
@@ -32,6 +42,9 @@ struct action {
 	enum verb	 verb;
 	char		 agent_id[33];
 	unsigned int	 timeout;	/* 0: by force */
+	struct incus_reply why;		/* a start has failed; meta is unused */
+	unsigned int	 tries;
+	struct event	*settle;
 };
 
 static void
@@ -61,14 +74,68 @@ on_final(const struct incus_reply *r, void *arg)
 }
 
 static void
+settle_soon(struct action *a)
+{
+	struct timeval tv = { 0, SETTLE_MS * 1000 };
+
+	if (a->tries++ < SETTLE_TRIES)
+		(void)evtimer_add(a->settle, &tv);
+	else
+		op_fail(&a->op, &a->why, NULL);
+}
+
+static void
+on_settling(const struct incus_reply *r, void *arg)
+{
+	struct action *a = arg;
+	struct instance i;
+
+	if (r->status == 200) {
+		instance_read(r->meta, &i);
+		if (strcmp(i.status, "Stopped") != 0) {
+			settle_soon(a);
+			return;
+		}
+	}
+	op_fail(&a->op, &a->why, NULL);
+}
+
+static void
+on_settle(evutil_socket_t fd, short what, void *arg)
+{
+	struct action *a = arg;
+
+	(void)fd;
+	(void)what;
+	instance_get(a->op.instance, on_settling, a);
+}
+
+static void
 on_started(const struct incus_reply *r, void *arg)
 {
 	struct action *a = arg;
 
-	if (r->status != 200)
-		op_fail(&a->op, r, NULL);
-	else
+	if (r->status == 200) {
 		instance_get(a->op.instance, on_final, a);
+	} else if (r->down || r->status < 500) {
+		op_fail(&a->op, r, NULL);
+	} else {
+		a->why = *r;
+		a->why.meta = NULL;
+		settle_soon(a);
+	}
+}
+
+/* Freeze and thaw leave the instance as it was when they fail. */
+static void
+on_changed(const struct incus_reply *r, void *arg)
+{
+	struct action *a = arg;
+
+	if (r->status == 200)
+		instance_get(a->op.instance, on_final, a);
+	else
+		op_fail(&a->op, r, NULL);
 }
 
 static void
@@ -106,10 +173,10 @@ change(struct action *a, const struct instance *i)
 		op_done(&a->op, 200, &i->map, "%s", "");
 	else if (a->verb == V_FREEZE)
 		instance_state(a->op.instance, "freeze", CT_TIMEOUT, false,
-		    on_started, a);
+		    on_changed, a);
 	else if (frozen && (a->verb == V_THAW || a->verb == V_START))
 		instance_state(a->op.instance, "unfreeze", CT_TIMEOUT, false,
-		    on_started, a);
+		    on_changed, a);
 	else if (stopped || a->verb == V_START || a->verb == V_THAW)
 		instance_state(a->op.instance, "start", CT_TIMEOUT, false,
 		    on_started, a);
@@ -130,6 +197,12 @@ on_found(const struct incus_reply *r, void *arg)
 
 	if (instance_of(&a->op, a->op.instance, a->agent_id, r, &i))
 		change(a, &i);
+}
+
+static void
+action_free(struct op *op)
+{
+	event_free(((struct action *)op)->settle);
 }
 
 static void
@@ -164,9 +237,11 @@ action_start(uint64_t id, const struct m_ct_action *m)
 		    !valid_instance(m->instance) ? "instance" : "timeout");
 		return;
 	}
-	if ((a = op_new(sizeof(*a), id, verbs[v], m->instance, run, NULL)) ==
-	    NULL)
+	if ((a = op_new(sizeof(*a), id, verbs[v], m->instance, run,
+	    action_free)) == NULL)
 		return;
+	if ((a->settle = evtimer_new(worker_base(), on_settle, a)) == NULL)
+		fatal("timer");
 	a->verb = (enum verb)v;
 	strlcpy(a->agent_id, m->agent_id, sizeof(a->agent_id));
 	a->timeout = m->timeout;
