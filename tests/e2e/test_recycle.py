@@ -36,6 +36,9 @@ def run(home, agent, *argv, **kw):
 
 def sh(home, agent, script, *args, status=0):
     p = run(home, agent, "sh", "-c", script, "sh", *args)
+    # Under load Incus may refuse a WebSocket (500, seen): nothing has run.
+    if p.returncode == 255 and b"the command did not start" in p.stderr:
+        p = run(home, agent, "sh", "-c", script, "sh", *args)
     assert p.returncode == status, p
     return p.stdout
 

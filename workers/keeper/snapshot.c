@@ -142,6 +142,7 @@ on_acted(struct msg *m, void *arg)
 	struct jbuf	 jb;
 
 	if (a == NULL) {
+		reply_error(t->client, 404, "the agent is gone");
 		free(t);
 		return;
 	}
