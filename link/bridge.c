@@ -359,6 +359,8 @@ bridge_event(void *arg, const struct sse_event *ev)
 		prepare_begin(b->prepare, id);
 	else if (strcmp(ev->name, "resume") == 0)
 		prepare_lift(b->prepare);
+	else if (strcmp(ev->name, "start") == 0)
+		turn_start(b->turn);
 	inbox_saw(b->inbox, event);
 	return 0;
 }

@@ -33,6 +33,7 @@
 #define ANSWER_SECS	30
 #define KEY_MAX		128
 #define PATH_LEN	160
+#define HOLD_MAX	30000	/* ms that the runtime may be held */
 
 struct gw_req {
 	TAILQ_ENTRY(gw_req) entry;
@@ -69,6 +70,8 @@ struct gw {
 	char events_url[PATH_LEN];
 	void (*on_key)(void *);
 	void *on_key_arg;
+	void (*on_hello)(void *, unsigned int);
+	void *on_hello_arg;
 };
 
 static void	gw_pump(struct gw *);
@@ -135,6 +138,13 @@ gw_free(struct gw *gw)
 	if (gw->kick != NULL)
 		event_free(gw->kick);
 	freezero(gw, sizeof(*gw));
+}
+
+void
+gw_on_hello(struct gw *gw, void (*cb)(void *, unsigned int), void *arg)
+{
+	gw->on_hello = cb;
+	gw->on_hello_arg = arg;
 }
 
 void
@@ -444,6 +454,19 @@ hello_string(const char *body, size_t len, const char *key, char *dst,
 	return 0;
 }
 
+/* How long the runtime is to wait, ms; 0 if that is not said. */
+static unsigned int
+hello_hold(const char *body, size_t len)
+{
+	struct jspan v;
+	int64_t ms;
+
+	if (jscan_get(body, len, "hold_ms", &v) != 1 ||
+	    jscan_int(&v, 0, HOLD_MAX, &ms) == -1)
+		return 0;
+	return (unsigned int)ms;
+}
+
 static void
 gw_hello_done(void *arg, int status, const char *body, size_t len,
     unsigned int retry_after)
@@ -461,10 +484,14 @@ gw_hello_done(void *arg, int status, const char *body, size_t len,
 		log_info("hello accepted, agent %s", gw->slug);
 		gw->step = 0;
 		gw->key_nr++;
+		if (gw->on_hello != NULL)
+			gw->on_hello(gw->on_hello_arg, hello_hold(body, len));
 		if (gw->on_key != NULL)
 			gw->on_key(gw->on_key_arg);
 		return;
 	}
+	if (gw->on_hello != NULL)
+		gw->on_hello(gw->on_hello_arg, 0);
 	explicit_bzero(gw->key, sizeof(gw->key));
 	ms = retry_next(&gw->step);
 	if (retry_after > ms)

@@ -25,6 +25,12 @@ typedef void gw_cb(void *, int status, const char *body, size_t,
 struct gw *gw_new(struct event_base *, const struct conf *);
 void	 gw_free(struct gw *);	/* wipes the key; drops waiting requests */
 
+/*
+ * Called when a hello has been answered or has failed: the host asks to wait
+ * so many ms with the start of the runtime; 0 = it does not.
+ */
+void	 gw_on_hello(struct gw *, void (*)(void *, unsigned int), void *);
+
 /* Called each time a key has come. */
 void	 gw_on_key(struct gw *, void (*)(void *), void *);
 

@@ -32,6 +32,7 @@
 #define EX_BAD_CONFIG	78
 #define GRACE_MS	5000	/* for the open turn to end by itself */
 #define FLUSH_MS	10000	/* for the gateway to take the last reply */
+#define HELLO_MS	1000	/* the runtime waits so long for its answer */
 
 struct link {
 	struct event_base *base;
@@ -71,6 +72,16 @@ link_deadline(evutil_socket_t fd, short what, void *arg)
 	log_warnx("the gateway did not take the last reply, it will deliver "
 	    "the message again");
 	link_done(arg);
+}
+
+/* The host may ask to wait with the runtime; a silent one does not. */
+static void
+link_hello(void *arg, unsigned int hold_ms)
+{
+	struct link *l = arg;
+
+	if (!l->stopping)
+		turn_start_in(l->turn, hold_ms);
 }
 
 /* Presence ends at once, the open turn a little later; twice = now. */
@@ -145,7 +156,8 @@ link_run(struct link *l)
 		exit(1);
 	l->proxy = pconns_new(l->base, &l->conf, l->gw);
 	l->nic = nic_new(l->base);
-	turn_start(l->turn);
+	gw_on_hello(l->gw, link_hello, l);
+	turn_start_in(l->turn, HELLO_MS);
 	l->sigterm = evsignal_new(l->base, SIGTERM, link_stop, l);
 	l->sigint = evsignal_new(l->base, SIGINT, link_stop, l);
 	l->deadline = evtimer_new(l->base, link_deadline, l);

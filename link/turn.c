@@ -33,6 +33,7 @@ static const unsigned int pause_ms[ATTEMPTS + 1] = { 0, 0, 500, 2000 };
 
 static void	turn_attempt(struct turn *);
 static void	turn_timer(evutil_socket_t, short, void *);
+static void	turn_start_due(evutil_socket_t, short, void *);
 static void	turn_check_done(void *);
 
 struct turn *
@@ -50,8 +51,10 @@ turn_new(struct event_base *base, const struct conf *conf, struct gw *gw,
 	outq_init(&t->out);
 	t->timer = evtimer_new(base, turn_timer, t);
 	t->again = evtimer_new(base, turn_again, t);
+	t->start = evtimer_new(base, turn_start_due, t);
 	t->ack = ack_new(base, gw, inbox);
-	if (t->timer == NULL || t->again == NULL || t->ack == NULL ||
+	if (t->timer == NULL || t->again == NULL || t->start == NULL ||
+	    t->ack == NULL ||
 	    (t->kstate = kind->create(base, conf, t)) == NULL) {
 		turn_free(t);
 		return NULL;
@@ -74,6 +77,8 @@ turn_free(struct turn *t)
 		event_free(t->timer);
 	if (t->again != NULL)
 		event_free(t->again);
+	if (t->start != NULL)
+		event_free(t->start);
 	outq_clear(&t->out);
 	free(t);
 }
@@ -94,7 +99,28 @@ turn_on_room(struct turn *t, void (*cb)(void *), void *arg)
 void
 turn_start(struct turn *t)
 {
+	evtimer_del(t->start);
+	if (t->started)
+		return;
+	t->started = true;
 	t->kind->start(t->kstate);
+}
+
+void
+turn_start_in(struct turn *t, unsigned int ms)
+{
+	if (ms == 0)
+		turn_start(t);
+	else if (!t->started)
+		timer_ms(t->start, ms);
+}
+
+static void
+turn_start_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	turn_start(arg);
 }
 
 void
@@ -149,6 +175,7 @@ turn_attempt(struct turn *t)
 	if (t->attempt > 1)
 		outq_attempt(&t->out, t->attempt);
 	log_debug("turn %s attempt %u", t->msg->trace_id, t->attempt);
+	turn_start(t);
 	t->kind->run(t->kstate, t->msg);
 }
 

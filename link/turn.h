@@ -45,11 +45,13 @@ struct turn *turn_new(struct event_base *, const struct conf *, struct gw *,
 void	 turn_free(struct turn *);
 
 /*
- * Starts the runtime, once. The callback, if one was set before, comes each
- * time the runtime becomes ready to take a turn: at its start, and after each
- * restart.
+ * Starts the runtime, once: now, or in so many ms unless a turn needs it
+ * before; the last call counts. The callback, if one was set before, comes
+ * each time the runtime becomes ready to take a turn: at its start, and after
+ * each restart.
  */
 void	 turn_start(struct turn *);
+void	 turn_start_in(struct turn *, unsigned int ms);
 void	 turn_on_ready(struct turn *, void (*)(void *), void *);
 
 /* A message was queued, or a delivered one wants its ack again. */

@@ -35,6 +35,8 @@ struct turn {
 	uint64_t kills;			/* by want of memory, before it */
 	uint64_t kills_told;		/* the host knows of so many */
 	struct event *timer;		/* of the state; also the grace */
+	struct event *start;		/* of the runtime, in a while */
+	bool started;
 	struct outq out;
 	struct gw_req *req;		/* the reply on the wire */
 	struct event *again;		/* when to send the next reply */

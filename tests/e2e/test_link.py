@@ -176,6 +176,39 @@ def test_key_and_turn_replace_what_the_runtime_sent(link, kind):
     assert gw.hellos[0]["kind"] == kind
 
 
+def test_runtime_waits_as_asked(link):
+    link.gw.hold_ms = 30000
+    gw = link.start()
+    time.sleep(1.5)             # more than a silent host is waited for
+    assert link.starts() == []
+    gw.push("start", {})
+    gw.wait(lambda: len(link.starts()) == 1, what="start of the runtime")
+    gw.wait_done(gw.send("hello"))
+    gw.push("start", {})        # said twice it is done once
+    gw.wait_done(gw.send("hello"))
+    assert len(link.starts()) == 1
+
+
+@pytest.mark.parametrize("hold", [700, -1, 1.5, "1", 30001, 1 << 62])
+def test_runtime_starts_by_itself(link, hold):
+    """After the time it was given; a time that makes no sense is none."""
+    link.gw.hold_ms = hold
+    gw = link.start()
+    began = time.monotonic()
+    gw.wait(lambda: link.starts(), what="start of the runtime")
+    took = time.monotonic() - began
+    assert hold != 700 or took > 0.3
+    assert took < 5
+
+
+def test_a_message_does_not_wait(link):
+    link.gw.hold_ms = 30000
+    gw = link.start()
+    assert link.starts() == []
+    trace = gw.send("hello")
+    assert gw.wait_done(trace)["kind"] == "final"
+
+
 def test_messages_wait_for_their_turn(link):
     gw = link.start()
     traces = [gw.send(f"count {n}") for n in (30, 20, 10)]

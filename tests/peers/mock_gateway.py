@@ -148,6 +148,7 @@ class MockGateway:
         self.replies = []           # accepted, in order of arrival
         self.done = set()           # trace ids with a final or an error
         self.hello_faults = []      # statuses to answer before a 200
+        self.hold_ms = None         # the runtime is to wait so long
         self.reply_faults = []      # statuses or "reset", used up one by one
         self.llm_faults = []        # "refuse" (503), "cut", "reset"; used up
         self.reply_delay = 0.0
@@ -261,8 +262,11 @@ class MockGateway:
         if fault is not None:
             h.answer(fault, {"error": "not now"})
             return
-        h.answer(200, {"agent_id": "a" * 32, "slug": "demo", "key": key,
-                       "events_url": "/api/openclaw/sessions/demo/events"})
+        doc = {"agent_id": "a" * 32, "slug": "demo", "key": key,
+               "events_url": "/api/openclaw/sessions/demo/events"}
+        if self.hold_ms is not None:
+            doc["hold_ms"] = self.hold_ms
+        h.answer(200, doc)
 
     def stream(self, h):
         token = object()

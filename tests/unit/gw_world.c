@@ -320,6 +320,18 @@ world_agent(enum agent_state state, uint32_t base, uint32_t count)
 }
 
 void
+world_other(enum agent_state state)
+{
+	struct m_agent_conf c = { OTHER, "bob", "pi", "team-model",
+	    (uint32_t)state, 0, 0, 3, 400 };
+
+	if (peer_send(s.theirs[PROC_KEEPER], MSG_AGENT_CONF, &c) == -1)
+		abort();
+	(void)until(agent_find(OTHER) != NULL &&
+	    agent_find(OTHER)->state == state);
+}
+
+void
 world_turn(const char *id, bool open)
 {
 	struct m_turn t = { AGENT, id, "chan", open };

@@ -57,6 +57,8 @@ void	 world_up(enum proc);
 struct peer *world_peer(enum proc);
 /* Tells the gateway of the agent: state, uid range; a listener; a turn. */
 void	 world_agent(enum agent_state, uint32_t, uint32_t);
+/* The same of a second agent, OTHER, which has no socket. */
+void	 world_other(enum agent_state);
 void	 world_turn(const char *, bool);
 
 /* A client's connection and what came in on it. */

@@ -226,6 +226,32 @@ test_events(void **state)
 	    AUTH, NULL)), 503);
 }
 
+/* Deployed beside another one it is asked to wait, till that one runs. */
+static void
+test_hold(void **state)
+{
+	struct client c;
+
+	(void)state;
+	world_agent(AGENT_DEPLOYING, 0, 0);
+	assert_null(strstr(ask(HELLO, HELLO_BODY), "hold_ms"));
+	world_other(AGENT_DEPLOYING);
+	assert_non_null(strstr(ask(HELLO, HELLO_BODY), "\"hold_ms\":3000"));
+	open_events(&c, "");
+	/* Its own deploy is over; the other's is not. */
+	world_agent(AGENT_RUNNING, 0, 0);
+	assert_int_equal(status_of(ask("GET /v1/models HTTP/1.1\r\n" AUTH,
+	    NULL)), 200);
+	client_read(&c);
+	assert_null(strstr(c.in, "event: start"));
+	world_other(AGENT_RUNNING);
+	assert_true(client_wait(&c, "event: start\ndata: {}\n\n"));
+	/* One that runs already does not wait for anybody. */
+	world_other(AGENT_DEPLOYING);
+	assert_null(strstr(ask(HELLO, HELLO_BODY), "hold_ms"));
+	client_close(&c);
+}
+
 /* A session is named by slug or id; the link says that it has finished. */
 static void
 test_prepared(void **state)
@@ -469,7 +495,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_hello), T(test_warm), T(test_uid), T(test_key), T(test_theft),
+		T(test_hello), T(test_warm), T(test_hold), T(test_uid), T(test_key), T(test_theft),
 		T(test_routes), T(test_events), T(test_long_event),
 		T(test_prepared), T(test_paused),
 		T(test_events_end),

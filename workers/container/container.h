@@ -143,6 +143,8 @@ void	gate_enter(struct gate *, gate_fn, void *);
  * may enter as soon as Incus has given it its range.
  */
 void	gate_posted(const char *instance);
+/* Incus tells that this one is made, now or a moment ago. */
+void	gate_created(const char *instance);
 /* Nothing if it has left already. */
 void	gate_leave(struct gate *);
 

@@ -187,6 +187,9 @@ event_read(void)
 	meta = meta_obj(doc, "metadata");
 	action = meta_str(meta, "action");
 	name = meta_str(meta, "name");
+	if (action != NULL && name != NULL &&
+	    strcmp(action, "instance-created") == 0)
+		gate_created(name);
 	for (i = 0; action != NULL && actions[i] != NULL; i++)
 		if (strcmp(action, actions[i]) == 0 && name != NULL &&
 		    valid_instance(name)) {

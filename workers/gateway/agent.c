@@ -305,14 +305,16 @@ agent_h_conf(struct peer *p, struct msg *m)
 	}
 	log_debug("agent %s: %s, state %u", a->id, a->slug, a->state);
 	hello_conf(a);
+	hello_go();
 	return 0;
 }
 
 static void
 agent_gone(struct agent *a)
 {
-	a->known = false;
+	a->known = a->held = false;
 	hello_conf(a);
+	hello_go();
 	auth_flush(a);
 	events_end(a);
 	llm_cut(a);

@@ -80,6 +80,16 @@ events_get(struct greq *g)
 	g->closed = events_closed;
 	httpd_sse_start(g->req, QUEUE_MAX, true);
 	(void)httpd_sse_comment(g->req, "connected");
+	hello_go();
+}
+
+bool
+events_say(struct agent *a, const char *name)
+{
+	if (a->events == NULL)
+		return false;
+	(void)httpd_sse_event(a->events->req, NULL, name, "{}", 2);
+	return true;
 }
 
 static void

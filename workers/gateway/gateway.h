@@ -111,6 +111,7 @@ struct agent {
 	bool		 known;		/* keeper has named it */
 	bool		 stale;		/* not yet since keeper restarted */
 	bool		 dead;		/* to be freed with its last request */
+	bool		 held;		/* its runtime waits with its start */
 	int		 listener;	/* httpd owns it; -1 = none */
 	uint32_t	 uid_base;
 	uint32_t	 uid_count;	/* 0 = not known yet */
@@ -238,6 +239,11 @@ void	 auth_flush(struct agent *);
 void	 hello_post(struct greq *);
 /* keeper has said what it is, or that it is gone: what waited goes on. */
 void	 hello_conf(struct agent *);
+/*
+ * A state or an event stream is another: runtimes that were asked to wait with
+ * their start are told to go on if nothing is being deployed beside them.
+ */
+void	 hello_go(void);
 void	 models_get(struct greq *);
 void	 bridge_bootstrap(struct greq *);
 void	 bridge_ack(struct greq *);
@@ -253,6 +259,8 @@ void	 events_get(struct greq *);
 void	 events_end(struct agent *);
 /* keeper is back: subscribe again. */
 void	 events_keeper_up(struct agent *);
+/* An event of the gateway's own; false: there is no stream for it. */
+bool	 events_say(struct agent *, const char *name);
 void	 tracein_post(struct greq *);
 /* A tool_call, tool_result or reasoning that the runtime reports. */
 void	 tracein_reply(struct greq *, struct turn *,

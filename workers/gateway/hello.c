@@ -7,6 +7,11 @@
  *
  * An instance that was made ahead is nobody yet and gets no key.  When its
  * runtime is ready its hello waits here until keeper makes an agent of it.
+ *
+ * Of several agents that are deployed at one time the first ones are asked to
+ * wait with their runtimes: a start of one takes more of the CPU than all the
+ * rest of a deploy, and the others' instances are waited for.  The event
+ * "start" ends that, so does a message for the agent, so does HOLD_MS.
  */
 #include <sys/types.h>
 
@@ -20,6 +25,7 @@
 #include "worker.h"
 
 #define HELLOS_S	10.0	/* each one mints a key */
+#define HOLD_MS		3000	/* about what ten instances need */
 
 static void	hello_body(struct greq *, char *, size_t);
 static void	hello_mint(struct greq *);
@@ -121,6 +127,48 @@ hello_body(struct greq *g, char *body, size_t len)
 		hello_mint(g);
 }
 
+/* ---- who is deployed together with others ---- */
+
+static struct {
+	const struct agent	*but;
+	unsigned int		 n;	/* are being deployed, besides it */
+	unsigned int		 held;
+} beside;
+
+static void
+count_one(struct agent *a)
+{
+	beside.n += a != beside.but && a->known &&
+	    a->state == AGENT_DEPLOYING;
+	beside.held += a->held;
+}
+
+static unsigned int
+deployed_beside(const struct agent *a)
+{
+	beside.but = a;
+	beside.n = beside.held = 0;
+	agent_each(count_one);
+	return beside.n;
+}
+
+static void
+go_one(struct agent *a)
+{
+	if (a->held && deployed_beside(a) == 0)
+		a->held = !events_say(a, "start");
+}
+
+void
+hello_go(void)
+{
+	(void)deployed_beside(NULL);
+	if (beside.held > 0 && beside.n <= 1)
+		agent_each(go_one);
+}
+
+/* ---- the answer ---- */
+
 static void
 hello_mint(struct greq *g)
 {
@@ -156,6 +204,10 @@ hello_minted(struct msg *m, void *arg)
 	jb_kstr(&j, "slug", g->agent->slug);
 	jb_kstr(&j, "key", m->u.key_minted.key);
 	jb_kstr(&j, "events_url", url);
+	g->agent->held = g->agent->state == AGENT_DEPLOYING &&
+	    deployed_beside(g->agent) > 0;
+	if (g->agent->held)
+		jb_kint(&j, "hold_ms", HOLD_MS);
 	jb_end(&j);
 	greq_reply(g, 200, &j);
 	jbuf_free(&j);
